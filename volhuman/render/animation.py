@@ -1,0 +1,51 @@
+"""Writing sequences of pictures: GIF always, MP4 where ffmpeg's wheel is installed."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def write_animation(folder: Path, stem: str, frames: list[np.ndarray], rate: float):
+    """Writes frames as GIF, and also as MP4 with the extra `[video]`.
+
+    Args:
+        folder: Existing folder.
+        stem: File name without suffix.
+        frames: Pictures `(H, W, 3)` in [0, 1], all of one size.
+        rate: Frames per second.
+
+    Returns:
+        The files written.
+    """
+    pictures = [
+        np.round(np.clip(frame, 0, 1) * 255).astype(np.uint8) for frame in frames
+    ]
+    gif = folder / f"{stem}.gif"
+    first, *others = [Image.fromarray(picture) for picture in pictures]
+    temporary = gif.with_name(f".{stem}.part.gif")
+    first.save(
+        temporary,
+        save_all=True,
+        append_images=others,
+        duration=round(1000 / rate),
+        loop=0,
+        optimize=False,
+    )
+    os.replace(temporary, gif)
+    if not importlib.util.find_spec("imageio_ffmpeg"):
+        return [gif]
+    return [gif, _write_mp4(folder / f"{stem}.mp4", pictures, rate)]
+
+
+def _write_mp4(path: Path, pictures: list[np.ndarray], rate: float) -> Path:
+    import imageio.v3 as imageio
+
+    temporary = path.with_name(f".{path.stem}.part.mp4")
+    height, width = pictures[0].shape[:2]
+    even = [picture[: height // 2 * 2, : width // 2 * 2] for picture in pictures]
+    imageio.imwrite(temporary, np.stack(even), fps=rate, codec="libx264")
+    os.replace(temporary, path)
+    return path
