@@ -15,20 +15,17 @@ from ml_collections import config_dict, config_flags
 
 from volhuman.errors import InputError
 
-CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Configuration file; override with --config.key=value."
-)
 _Config = TypeVar("_Config")
 
 
-def parse(arguments: Sequence[str]) -> list[str]:
+def parse(arguments: Sequence[str]) -> config_dict.ConfigDict:
     """Parses the command line.
 
     Args:
-        arguments: `sys.argv`.
+        arguments: `sys.argv`, or a list like it.
 
     Returns:
-        What is left after the flags.
+        The configuration with its overrides.
 
     Raises:
         InputError: For an unknown flag or key, a value of another type, or a missing or
@@ -40,10 +37,11 @@ def parse(arguments: Sequence[str]) -> list[str]:
             "each experiments/*.py says what it does and lists them"
         )
     try:
-        left = flags.FLAGS(list(arguments))
-        given = CONFIG.value is not None
+        values, config = _define(arguments)
+        left = values(list(arguments))
+        given = config.value is not None
         if given:
-            CONFIG.value.keys()  # a file that failed to load says so only when read
+            config.value.keys()  # a file that failed to load says so only when read
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(_explain(error, arguments)) from error
     except OSError as error:
@@ -63,14 +61,23 @@ def parse(arguments: Sequence[str]) -> list[str]:
         raise InputError(
             "no configuration was given; add --config=experiments/register.py"
         )
-    return left
+    return config.value
+
+
+def _define(arguments: Sequence[str]):
+    """Defines --config in flags of its own; absl's are global, good for one parse."""
+    values = flags.FlagValues()
+    config = config_flags.DEFINE_config_file(
+        "config", None, "", flag_values=values, sys_argv=list(arguments)
+    )
+    return values, config
 
 
 def _explain(error: Exception, arguments: Sequence[str]) -> str:
     """Finds the override that failed and the key that was meant."""
     known = _known_keys(arguments)
     for argument in arguments[1:]:
-        match = re.match(r"--(?:no)?config\.([^=]+)", argument)
+        match = re.match(r"--?(?:no)?config\.([^=]+)", argument)
         if match and known and match.group(1) not in known:
             close = difflib.get_close_matches(match.group(1), known, 1)
             meant = f"did you mean {close[0]!r}?" if close else ""
@@ -83,13 +90,15 @@ def _explain(error: Exception, arguments: Sequence[str]) -> str:
 
 def _known_keys(arguments: Sequence[str]) -> list[str]:
     """Keys of the configuration file that the arguments name."""
-    for argument in arguments[1:]:
-        if argument.startswith("--config="):
-            holder = flags.FlagValues()
-            config_flags.DEFINE_config_file("config", flag_values=holder)
+    for argument, following in zip(arguments[1:], [*arguments[2:], ""], strict=True):
+        match = re.fullmatch(r"--?config(?:=(.*))?", argument)
+        if match:
+            file = following if match.group(1) is None else match.group(1)
+            alone = ["volhuman", f"--config={file}"]
+            values, config = _define(alone)
             try:
-                holder(["volhuman", argument])
-                return list(holder.config.keys())
+                values(alone)
+                return list(config.value.keys())
             except Exception:  # the file itself is broken: the first error stands
                 return []
     return []
@@ -109,9 +118,11 @@ def as_dataclass(config: config_dict.ConfigDict, cls: type[_Config]) -> _Config:
             hint = f"did you mean {close[0]!r}?" if close else "remove it"
             raise InputError(f"the configuration has an unknown key {key!r}; {hint}")
         expected = type(fields[key].default)
-        if expected is float and isinstance(value, int):
+        if expected is float and type(value) is int:
             value = float(value)
-        if not isinstance(value, expected):
+        # Python counts True and False among the integers.
+        mixed = isinstance(value, bool) and expected is not bool
+        if mixed or not isinstance(value, expected):
             raise InputError(
                 f"the configuration's {key} is {value!r}, expected {expected.__name__}"
             )

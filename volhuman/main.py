@@ -19,8 +19,7 @@ def run(arguments: list[str]) -> int:
     # JAX reports every accelerator it looks for; only what the task says matters here.
     logging.getLogger("jax").setLevel(logging.ERROR)
     try:
-        configuration.parse(arguments)
-        config = configuration.CONFIG.value
+        config = configuration.parse(arguments)
         tasks = {"register": _register}
         if config.get("task") not in tasks:
             raise InputError(

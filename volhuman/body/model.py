@@ -132,6 +132,7 @@ def pose_body(model: BodyModel, params: BodyParams) -> Posed:
     Raises:
         ValueError: If a parameter has another shape.
     """
+    params = jax.tree.map(jnp.asarray, params)
     check_shape("pose", params.pose, "24 3")
     check_shape("shape", params.shape, str(model.num_shape))
     rotations = axis_angle_to_matrix(params.pose)

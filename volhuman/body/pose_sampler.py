@@ -79,6 +79,11 @@ def collides(pose: np.ndarray, rest_joints: np.ndarray) -> bool:
     return bool((distance < radii[first] + radii[second]).any())
 
 
+def posed_joints(pose: np.ndarray, rest_joints: np.ndarray) -> np.ndarray:
+    """Forward kinematics of one pose `(24, 3)` on the host: joints `(24, 3)`, metres."""
+    return _kinematics(pose, rest_joints)[0]
+
+
 def _capsules(pose, rest_joints):
     """Posed bones as segments with radii; the head is a segment upwards."""
     joints, rotations = _kinematics(pose, rest_joints)

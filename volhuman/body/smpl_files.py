@@ -112,7 +112,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
         def read(key: str) -> np.ndarray:
             member = f"{key}.npy"
-            _check_npy_header(archive, member, sizes[member])
+            check_npy_header(archive, member, sizes[member])
             with archive.open(member) as stream:
                 return np.lib.format.read_array(stream, allow_pickle=False)
 
@@ -120,7 +120,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         return _select(names, read)
 
 
-def _check_npy_header(archive: zipfile.ZipFile, member: str, size: int) -> None:
+def check_npy_header(archive: zipfile.ZipFile, member: str, size: int) -> None:
     """Compares what an array claims with the size of its member, before allocation."""
     with archive.open(member) as stream:
         version = np.lib.format.read_magic(stream)

@@ -148,7 +148,15 @@ def _from_densepose(content, model, path, count, chart) -> SurfacePoints:
     part, u, v = (_column(content, name, path, count) for name in "IUV")
     if ((u < 0) | (u > 1) | (v < 0) | (v > 1)).any():
         raise InputError(f"{path}: U and V must lie in [0, 1]")
+    if (part != np.round(part)).any():
+        raise InputError(f"{path}: I holds a number that is not whole")
     table = read_chart(chart)
+    # A gather would silently clamp such a number.
+    if table["table_vertices"].max() >= model.num_vertices:
+        raise InputError(
+            f"{chart}: the chart names vertex {table['table_vertices'].max()}, but the "
+            f"body {model.name!r} has {model.num_vertices}; give the chart of this body"
+        )
     try:
         return points_from_uv(part.astype(int), np.stack([u, v], 1), **table)
     except ValueError as error:
@@ -176,7 +184,10 @@ def read_chart(path: str | Path) -> dict[str, np.ndarray]:
         )
         part = np.zeros(len(vertices), int)
         part[faces] = face_part[:, None]
-    except (OSError, KeyError, ValueError, IndexError, TypeError) as error:
+        if min(vertices.min(), faces.min()) < 0 or len(uv) != len(vertices):
+            raise ValueError("its tables do not belong together")
+    # SciPy's reader fails with its own errors, zlib's, NotImplementedError and more.
+    except Exception as error:
         raise InputError(
             f"{path}: not DensePose's chart ({error}); expected UV_Processed.mat"
         ) from error

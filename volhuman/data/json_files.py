@@ -7,6 +7,7 @@ from pathlib import Path
 from volhuman.errors import InputError
 
 _MAXIMUM_BYTES = 64 << 20
+_LARGEST = 1e30
 
 
 def read_json(path: str | Path) -> object:
@@ -24,10 +25,13 @@ def read_json(path: str | Path) -> object:
                 "read; give the annotation of one photograph"
             )
         return json.loads(path.read_text(encoding="utf-8"))
+    except InputError:
+        raise
     except OSError as error:
         reason = error.strerror or "unreadable"
         raise InputError(f"{path}: {reason}; give an annotation in JSON") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    # ValueError: broken UTF-8, broken JSON, or an integer of thousands of digits.
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: not JSON ({error}); give an annotation in JSON"
         ) from error
@@ -41,9 +45,14 @@ def number(value: object, path: str | Path, place: str) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"{path}: {place} is {value!r}, expected a number")
-    if not math.isfinite(value):
+    try:
+        value = float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        value = math.inf
+    # Beyond float32 a value would become infinite further on.
+    if not abs(value) < _LARGEST:
         raise InputError(
             f"{path}: {place} is {value}, expected a finite number; "
             "leave the point out or set its confidence to 0"
         )
-    return float(value)
+    return value

@@ -64,6 +64,11 @@ def read_keypoints(path: str | Path) -> Keypoints:
         content = content["joints"]
     if isinstance(content, dict):
         return _from_names(content, path)
+    if isinstance(content, list) and any(isinstance(item, dict) for item in content):
+        raise InputError(
+            f"{path}: the list has {len(content)} entries, expected one person; keep "
+            "the entry of the person to fit"
+        )
     if isinstance(content, list):
         return _from_list(content, path)
     raise InputError(f"{path}: not a key point file; expected {_FORMS}")

@@ -34,7 +34,7 @@ from volhuman.deform_and_learn.registration import (
     empty_observation,
     register,
 )
-from volhuman.deform_and_learn.results import write_results
+from volhuman.deform_and_learn.results import check_replaceable, write_results
 from volhuman.errors import InputError
 from volhuman.geometry.camera import Crop, crop_around, view_from_pixel
 
@@ -64,6 +64,8 @@ def register_photographs(config: RegisterConfig) -> int:
         if not config.input:
             config = _bundled_example(config, assets)
         photographs = list_photographs(config.input)
+        if len(photographs) > 1:
+            _check_annotation_folders(config)
         names = output_names(photographs)
         output = Path(config.output)
         _make_folder(output)
@@ -96,19 +98,21 @@ def check_config(config: RegisterConfig) -> None:
     Raises:
         InputError: Naming the option, its value and what is expected.
     """
-    at_least = {
-        "num_starts": 1,
-        "first_steps": 1,
-        "later_steps": 1,
-        "silhouette": 0,
-        "crop_margin": 1,
-        "turntable_frames": 0,
-        "turntable_size": 16,
+    ranges = {
+        "num_starts": (1, 64),
+        "first_steps": (1, 100_000),
+        "later_steps": (1, 100_000),
+        "silhouette": (0, 1e6),
+        "crop_margin": (1, 10),
+        "turntable_frames": (0, 3600),
+        "turntable_size": (16, 4096),
     }
-    for option, least in at_least.items():
+    for option, (least, most) in ranges.items():
         value = getattr(config, option)
-        if not value >= least:
-            raise InputError(f"--config.{option} is {value}, expected at least {least}")
+        if not least <= value <= most:
+            raise InputError(
+                f"--config.{option} is {value}, expected {least} to {most:g}"
+            )
     if not 0 < config.learning_rate <= 1:
         raise InputError(
             f"--config.learning_rate is {config.learning_rate}, expected a number "
@@ -121,6 +125,18 @@ def check_config(config: RegisterConfig) -> None:
         )
     if config.silhouette and config.input and not config.mask:
         raise InputError("--config.silhouette needs a mask; give --config.mask=FILE")
+
+
+def _check_annotation_folders(config: RegisterConfig) -> None:
+    """Refuses one annotation for several photographs: it can fit one of them only."""
+    for option in ("keypoints", "dense", "mask"):
+        given = getattr(config, option)
+        if given and not Path(given).is_dir():
+            raise InputError(
+                f"--config.{option} is {given}, which is no folder, but there are "
+                "several photographs; give a folder with one file a photograph, named "
+                "as the photograph"
+            )
 
 
 def _bundled_example(config: RegisterConfig, assets: Path) -> RegisterConfig:
@@ -155,6 +171,7 @@ def _register_one(
             f"{folder}: results exist already; add --config.overwrite=True or choose "
             "another --config.output"
         )
+    check_replaceable(folder)
     photograph = read_photograph(path)
     shape = photograph.rgb.shape[:2]
     keypoints = dense = None
@@ -188,7 +205,8 @@ def _annotation(given: str, photograph: Path, suffix: str) -> Path:
 
 def _read_mask(config: RegisterConfig, path: Path, shape: tuple[int, int]):
     file = _annotation(config.mask, path, ".png")
-    picture = read_photograph(file)
+    # What is transparent in a cut-out is not the person.
+    picture = read_photograph(file, background=(0.0, 0.0, 0.0))
     if picture.rgb.shape[:2] != shape:
         raise InputError(
             f"{file}: the mask has {picture.rgb.shape[:2]} pixels (height, width), "
@@ -286,6 +304,8 @@ def _options(config: RegisterConfig, *, has_dense: bool) -> RegistrationOptions:
         (PAPER_FIRST, PAPER_LATER) if has_dense else (KEYPOINTS_FIRST, KEYPOINTS_LATER)
     )
     later = dataclasses.replace(stages[1], silhouette=config.silhouette)
+    if has_dense:
+        later = dataclasses.replace(later, prior=config.prior)
     return RegistrationOptions(
         stages=(stages[0], later),
         steps=(config.first_steps, config.later_steps),

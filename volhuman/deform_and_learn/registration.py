@@ -20,6 +20,7 @@ import optax
 from volhuman.body.correspondence import SurfacePoints
 from volhuman.body.keypoints import KEYPOINT_NAMES, body_keypoints, landmark_vertices
 from volhuman.body.model import BodyModel, BodyParams, pose_body, take_vertices
+from volhuman.body.pose_prior import load_pose_prior, prior_energy
 from volhuman.body.skeleton import NUM_JOINTS
 from volhuman.deform_and_learn import losses
 from volhuman.geometry.camera import FACING_CAMERA, WeakPerspective, project_weak
@@ -59,7 +60,7 @@ class Observation:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Weights:
-    """Weights of the loss terms of equation 2, and of four terms of ours."""
+    """Weights of the loss terms of equation 2, and of five terms of ours."""
 
     dense: float = 1000.0
     keypoint: float = 1.0
@@ -69,20 +70,21 @@ class Weights:
     shape: float = 0.0
     limit: float = 0.0
     upright: float = 0.0
+    prior: float = 0.0
     silhouette: float = 0.0
 
 
 # Section 6: the stiff weights of the first iteration, and those of the later ones.
 PAPER_FIRST = Weights(scale=100.0, joint=1.0)
 PAPER_LATER = Weights()
-# For key points alone, which the paper does not fit: strong enough against the pull to
-# the T-pose, with joint limits, an upright trunk and a person's proportions in place of
-# dense evidence.
+# For key points alone, which the paper does not fit. In place of dense evidence stand a
+# prior over poses instead of the pull to the T-pose, joint limits, an upright trunk and
+# a person's proportions.
 KEYPOINTS_FIRST = Weights(
-    keypoint=100.0, scale=100.0, joint=0.3, limit=10.0, upright=5.0
+    keypoint=100.0, scale=100.0, joint=0.0, limit=10.0, upright=5.0, prior=2.0
 )
 KEYPOINTS_LATER = Weights(
-    keypoint=300.0, scale=3.0, joint=0.1, limit=30.0, upright=20.0, shape=0.3
+    keypoint=300.0, joint=0.0, shape=0.3, limit=10.0, upright=3.0, prior=6.0
 )
 
 
@@ -236,6 +238,8 @@ def registration_loss(
         total += weights.shape * (unknowns.shape**2).sum()
     if weights.limit:
         total += weights.limit * losses.limit_loss(unknowns.pose)
+    if weights.prior:
+        total += weights.prior * prior_energy(load_pose_prior(), unknowns.pose)
     if weights.upright:
         total += weights.upright * losses.upright_loss(
             gram_schmidt(unknowns.raw_rotation)

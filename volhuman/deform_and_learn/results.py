@@ -29,6 +29,24 @@ from volhuman.render.glb import export_glb
 from volhuman.render.shading import overlay, screen_points, turntable
 
 _TURNTABLE_RATE = 18
+_FILES = {"overlay.png", "body.glb", "body.json", "turntable.gif", "turntable.mp4"}
+_FILES |= {"meta.json"}
+
+
+def check_replaceable(folder: Path) -> None:
+    """Checks that overwriting a folder can destroy nothing but earlier results.
+
+    Raises:
+        InputError: If it is no folder, a link, or holds a file that is no result.
+    """
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise InputError(f"{folder}: not a folder; choose another --config.output")
+    foreign = sorted({p.name for p in folder.glob("*")} - _FILES)
+    if foreign:
+        raise InputError(
+            f"{folder}: holds {foreign[0]!r}, which is no result and would be lost; "
+            "choose another --config.output"
+        )
 
 
 def write_results(
@@ -154,7 +172,11 @@ def _meta_record(
         "errors_pixels": _rounded(errors),
         "loss": _rounded(fit.loss),
         "winning_start": int(fit.start),
-        "options": dataclasses.asdict(config),
+        "options": {
+            name: value
+            for name, value in dataclasses.asdict(config).items()
+            if name not in ("output", "overwrite")
+        },
     }
 
 

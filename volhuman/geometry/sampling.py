@@ -101,7 +101,7 @@ def sample_trilinear(volume: jax.Array, points: jax.Array, outside: str) -> jax.
 
 def _interpolate(grid: jax.Array, index: list[jax.Array], outside: str) -> jax.Array:
     """Interpolates `grid` `(sizes..., C)` at one index array per axis."""
-    flat = grid.reshape(-1, grid.shape[-1])
+    flat = jnp.asarray(grid).reshape(-1, grid.shape[-1])
     corners = interpolation_corners(index, grid.shape[:-1], outside)
     # One row gather per corner: a single gather of all corners takes 8 times the
     # memory.

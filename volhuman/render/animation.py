@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,16 @@ def _write_mp4(path: Path, pictures: list[np.ndarray], rate: float) -> Path:
     temporary = path.with_name(f".{path.stem}.part.mp4")
     height, width = pictures[0].shape[:2]
     even = [picture[: height // 2 * 2, : width // 2 * 2] for picture in pictures]
-    imageio.imwrite(temporary, np.stack(even), fps=rate, codec="libx264")
+    with warnings.catch_warnings():
+        # JAX warns of every fork; this one starts ffmpeg at once.
+        warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
+        # The default would resize to multiples of 16; the codec needs even sides only.
+        imageio.imwrite(
+            temporary,
+            np.stack(even),
+            fps=rate,
+            codec="libx264",
+            macro_block_size=2,
+        )
     os.replace(temporary, path)
     return path

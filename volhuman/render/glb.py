@@ -264,11 +264,11 @@ def _animation(
 
 def _add_accessor(tree: dict, buffers: MutableMapping, array: np.ndarray) -> int:
     """Appends an array to the file under construction and returns its accessor."""
-    content = array.tobytes()
     index = len(tree["accessors"])
-    # The key only has to differ from trimesh's, which are hashes of the contents.
+    # The key only has to differ from trimesh's, which are hashes of the contents. All
+    # elements here are multiples of 4 bytes long, so glTF's alignment needs no padding.
     key = f"rig {index}"
-    buffers[key] = content + bytes(-len(content) % 4)
+    buffers[key] = array.tobytes()
     tree["accessors"][key] = {
         "bufferView": len(buffers) - 1,
         "byteOffset": 0,

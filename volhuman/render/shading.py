@@ -24,7 +24,7 @@ def shade(
     normals: np.ndarray,
     colours: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Shades fragments with one light over the viewer's left shoulder.
+    """Shades fragments with one light over the viewer's right shoulder.
 
     Args:
         fragments: Rasterised faces.
@@ -42,7 +42,8 @@ def shade(
     if colours is None:
         colours = np.broadcast_to(SKIN, normals.shape)
     base = interpolate(fragments, faces, colours)
-    return np.clip(base * (_AMBIENT + (1.1 - _AMBIENT) * lambert), 0, 1)
+    shaded = np.clip(base * (_AMBIENT + (1.1 - _AMBIENT) * lambert), 0, 1)
+    return shaded.astype(np.float32)
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -122,7 +123,8 @@ def overlay(
     )
     picture = shade(fine, faces, normals, colours)
     picture, cover = _shrink(picture), _shrink(fine.mask[..., None].astype(np.float32))
-    return np.clip(photograph * (1 - opacity * cover) + opacity * picture, 0, 1)
+    blended = photograph * (1 - opacity * cover) + opacity * picture
+    return np.clip(blended, 0, 1).astype(np.float32)
 
 
 def screen_points(
