@@ -22,9 +22,9 @@ import volhuman.geometry.warp as warp  # noqa: E402
 
 def _vmap_against_loop() -> float:
     """Seconds of a vmapped warp of two examples over those of a loop over them."""
-    from rows import _limbs
+    from volume_rows import limbs
 
-    masks, maps = _limbs(64, 1.8)
+    masks, maps = limbs(64, 1.8)
     volume = jax.random.normal(jax.random.key(0), (64, 64, 64, 16))
     pair = [jax.numpy.stack([x, x]) for x in (volume, masks, maps)]
     batched, single = jax.jit(jax.vmap(warp.warp_parts)), jax.jit(warp.warp_parts)
