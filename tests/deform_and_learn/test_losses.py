@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from volhuman.body.model import pose_body, rest_params
 from volhuman.body.pose_sampler import sample_pose
-from volhuman.body.skeleton import JOINT_INDEX, MIRROR, PARENTS, mirror_pose
+from volhuman.body.skeleton import JOINT_INDEX, PARENTS, mirror_pose
 from volhuman.body.template import load_template
 from volhuman.deform_and_learn import losses
 from volhuman.geometry.camera import FACING_CAMERA
@@ -62,7 +62,7 @@ def test_keypoint_loss_sums_image_and_depth_where_they_are_known(variant):
 
 def test_scale_loss_is_0_at_1_and_keeps_the_level(variant):
     loss = variant(losses.scale_loss)
-    assert loss(jnp.ones(24)) == 0
+    _close(loss(jnp.ones(24)), 0)
     # A common level costs little but not nothing, or the camera could absorb it.
     assert 0 < loss(jnp.full(24, 1.1)) < 1e-3
     _close(loss(jnp.full(24, 3.0)), 4 * loss(jnp.full(24, 2.0)))
@@ -150,7 +150,6 @@ def test_limits_are_free_at_rest_and_almost_free_for_sampled_poses():
 
 def test_limits_are_the_same_for_both_sides():
     generator = np.random.default_rng(4)
-    assert (MIRROR != np.arange(24)).sum() == 18
     for _ in range(5):
         pose = np.concatenate([np.zeros((1, 3)), generator.normal(size=(23, 3))])
         _close(

@@ -76,8 +76,11 @@ def test_gradient_of_the_radius_is_the_ramp_and_finite_everywhere():
     centre = np.asarray(view_grid(*SHAPE))[4, 3, 5]
     np.testing.assert_allclose(centre, 0, atol=1e-6)
 
+    factors = np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)
+
     def volumes(ends, radii):
-        return capsule_masks(ends, radii, SHAPE, softness=0.4).sum((1, 2, 3))
+        masks = capsule_masks(ends, radii, SHAPE, softness=0.4)
+        return (masks * factors).sum((1, 2, 3))
 
     slope = jax.jit(jax.jacobian(volumes, argnums=(0, 1)))
     by_ends, by_radii = slope(ends, RADII)
@@ -85,20 +88,20 @@ def test_gradient_of_the_radius_is_the_ramp_and_finite_everywhere():
     expected = []
     for end, radius in zip(ends, RADII):
         distance = naive_distances(end, SHAPE)
-        expected.append((np.abs(distance - radius) < 0.2).sum() / 0.4)
-    np.testing.assert_allclose(np.diagonal(by_radii), expected, rtol=1e-5)
+        expected.append(factors[np.abs(distance - radius) < 0.2].sum() / 0.4)
+    np.testing.assert_allclose(np.diagonal(by_radii), expected, atol=1e-4)
     # Moving both ends by one vector moves the capsule: compare with differences.
     shift = np.float32([0.3, -0.2, 0.5])
     turned = (np.asarray(by_ends)[0, 0] * shift).sum()
-    step = 1e-4
+    step = 1e-5
     moved = [
         np.clip(
             (RADII[0] - naive_distances(ends[0] + s * shift, SHAPE)) / 0.4 + 0.5, 0, 1
         )
         for s in (step, -step)
     ]
-    numeric = (moved[0].sum() - moved[1].sum()) / (2 * step)
-    np.testing.assert_allclose(turned, numeric, rtol=2e-2)
+    numeric = ((moved[0] - moved[1]) * factors).sum() / (2 * step)
+    np.testing.assert_allclose(turned, numeric, rtol=1e-3)
 
 
 def test_heat_maps_equal_those_of_the_reposing_paper(shared):
@@ -110,7 +113,7 @@ def test_heat_maps_equal_those_of_the_reposing_paper(shared):
     size = np.array([shape[1], shape[0], shape[2]])
     errors = []
     for name in ("input", "target"):
-        pixels = np.array(poses[name]) + [0, 0, 128]
+        pixels = np.array(poses[name]) + np.array([0, 0, 128])
         # Index i lies at view (2i + 1)/n - 1.
         view = (2 * pixels * size / 256 + 1) / size - 1
         heat = joint_heatmaps(jnp.float32(view), shape, 6 * 2 / 256)

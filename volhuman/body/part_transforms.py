@@ -94,9 +94,9 @@ def fit_part_transforms(
 
     A similarity applied to all joints is recovered for every part, also for straight
     limbs. All determinants are +1; values and derivatives are finite for straight,
-    coincident and collinear joints, and the rotation of a limb varies continuously as
-    it bends. For a straight limb it is the rotation without twist against its parent
-    part.
+    coincident and collinear joints. For a straight limb the rotation is the one without
+    twist against its parent part, and it varies continuously as the limb bends, but for
+    a twist of half a turn: there one side or the other must be chosen.
 
     Source: Knoche et al., "Reposing Humans by Warping 3D Features", section 3.2 and
     supplement (joints of each part). The published fit uses the bending plane at any

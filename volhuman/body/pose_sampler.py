@@ -80,7 +80,7 @@ def collides(pose: np.ndarray, rest_joints: np.ndarray) -> bool:
 
 
 def posed_joints(pose: np.ndarray, rest_joints: np.ndarray) -> np.ndarray:
-    """Forward kinematics of one pose `(24, 3)` on the host: joints `(24, 3)`, metres."""
+    """Posed joints `(24, 3)` of one pose `(24, 3)`, metres, on the host."""
     return _kinematics(pose, rest_joints)[0]
 
 

@@ -22,7 +22,8 @@ class RegisterConfig:
         first_steps: Adam steps with the stiff weights.
         later_steps: Adam steps with the loose weights.
         learning_rate: Adam's rate.
-        silhouette: Weight of the silhouette term, 0 without.
+        silhouette: Weight of the silhouette term, 0 without; 5000 keeps hands and feet
+            inside the mask.
         prior: Weight of the pose prior in fits to dense annotations, which follow the
             paper and have none by default; 0.3 makes unseen depths plausible at about
             1 px more error. Fits to key points alone always use the prior.

@@ -99,12 +99,16 @@ def gram_schmidt(matrix: jax.Array) -> jax.Array:
         (+1 where that is 0).
     """
     check_shape("matrix", matrix, "... 3 3")
-    unit_x = jnp.array([1, 0, 0], matrix.dtype)
-    first = _unit_or(matrix[..., 0], jnp.broadcast_to(unit_x, matrix.shape[:-1]))
-    second = matrix[..., 1] - _along(matrix[..., 1], first)
-    second = _unit_or(second, perpendicular(first), reference=matrix[..., 1])
-    third = matrix[..., 2] - _along(matrix[..., 2], first)
-    third = third - _along(third, second)
+    # Replacements look at the later columns, so that they never make a reflection.
+    fixed = jax.lax.stop_gradient(matrix)
+    unit_x = jnp.broadcast_to(jnp.array([1, 0, 0], matrix.dtype), matrix.shape[:-1])
+    other = _unit_or(jnp.cross(fixed[..., 1], fixed[..., 2]), unit_x)
+    first = _unit_or(matrix[..., 0], other)
+    other = _across(jnp.cross(fixed[..., 2], first), first)
+    other = _unit_or(other, perpendicular(first), reference=fixed[..., 2])
+    second = _across(matrix[..., 1], first)
+    second = _unit_or(second, other, reference=matrix[..., 1])
+    third = _across(matrix[..., 2], first, second)
     third = _unit_or(third, jnp.cross(first, second), reference=matrix[..., 2])
     return jnp.stack([first, second, third], axis=-1)
 
@@ -150,8 +154,11 @@ def minimal_rotation(source: jax.Array, target: jax.Array) -> jax.Array:
     return jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)
 
 
-def _along(vector: jax.Array, unit: jax.Array) -> jax.Array:
-    return (vector * unit).sum(-1, keepdims=True) * unit
+def _across(vector: jax.Array, *units: jax.Array) -> jax.Array:
+    """Removes the parts along orthonormal vectors; once would leave the rounding."""
+    for unit in units * 2:
+        vector = vector - (vector * unit).sum(-1, keepdims=True) * unit
+    return vector
 
 
 def _unit_or(

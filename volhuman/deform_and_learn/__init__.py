@@ -1,0 +1,1 @@
+"""Fitting bodies to annotations, and learning from the fits."""

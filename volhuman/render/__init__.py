@@ -1,0 +1,1 @@
+"""Pictures, animations and 3D files."""
