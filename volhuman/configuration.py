@@ -7,6 +7,7 @@ names the nearest key, and the untyped result into a system's frozen dataclass.
 import dataclasses
 import difflib
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -66,6 +67,8 @@ def parse(arguments: Sequence[str]) -> config_dict.ConfigDict:
 
 def _define(arguments: Sequence[str]):
     """Defines --config in flags of its own; absl's are global, good for one parse."""
+    # ml_collections loads the file into this module, where an earlier one may linger.
+    sys.modules.pop("config_config", None)
     values = flags.FlagValues()
     config = config_flags.DEFINE_config_file(
         "config", None, "", flag_values=values, sys_argv=list(arguments)

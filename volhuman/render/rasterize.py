@@ -142,9 +142,12 @@ def interpolate(
     fragments: Fragments, faces: np.ndarray, values: np.ndarray
 ) -> np.ndarray:
     """Interpolates vertex values `(V, C)`: `(H, W, C)`, 0 where empty."""
-    corners = np.asarray(values)[np.asarray(faces)[np.maximum(fragments.face, 0)]]
-    picture = (fragments.barycentric[..., None] * corners).sum(2)
-    return np.where(fragments.mask[..., None], picture, 0).astype(np.float32)
+    values = np.asarray(values, np.float32)
+    seen = fragments.mask
+    corners = values[np.asarray(faces)[fragments.face[seen]]]
+    picture = np.zeros((*seen.shape, values.shape[1]), np.float32)
+    picture[seen] = np.einsum("nk,nkc->nc", fragments.barycentric[seen], corners)
+    return picture
 
 
 def visible_vertices(
