@@ -71,17 +71,21 @@ PANOPTIC19 = JointSet(
     ),
 )  # fmt: skip
 
-# Limbs as start, end and the third joint that spans the bending plane, in the order of
-# PART_NAMES after torso and head; and whether the start is the joint nearer the torso.
+# Limbs as start, end and the third joint that spans the bending plane: the upper ones,
+# which hang on the torso, and the lower ones, which hang on them.
 _LIMBS = (
-    ("left_shoulder", "left_elbow", "left_wrist"),
-    ("left_wrist", "left_elbow", "left_shoulder"),
-    ("right_shoulder", "right_elbow", "right_wrist"),
-    ("right_wrist", "right_elbow", "right_shoulder"),
-    ("left_hip", "left_knee", "left_ankle"),
-    ("left_ankle", "left_knee", "left_hip"),
-    ("right_hip", "right_knee", "right_ankle"),
-    ("right_ankle", "right_knee", "right_hip"),
+    (
+        ("left_shoulder", "left_elbow", "left_wrist"),
+        ("right_shoulder", "right_elbow", "right_wrist"),
+        ("left_hip", "left_knee", "left_ankle"),
+        ("right_hip", "right_knee", "right_ankle"),
+    ),
+    (
+        ("left_wrist", "left_elbow", "left_shoulder"),
+        ("right_wrist", "right_elbow", "right_shoulder"),
+        ("left_ankle", "left_knee", "left_hip"),
+        ("right_ankle", "right_knee", "right_hip"),
+    ),
 )
 
 
@@ -119,15 +123,20 @@ def fit_part_transforms(
     check_shape("target_joints", target_joints, f"{num_joints} 3")
     pair = jnp.stack([source_joints, target_joints])
 
-    def fit(names):
-        return fit_similarity(*pair[:, joint_set.index(*names)])
+    trunk = [
+        fit_similarity(*pair[:, joint_set.index(*names)])
+        for names in (joint_set.torso, joint_set.head)
+    ]
+    chains = [np.stack([joint_set.index(*limb) for limb in limbs]) for limbs in _LIMBS]
+    upper = jax.vmap(fit_limb, (0, 0, None))(*pair[:, chains[0]], trunk[0].rotation)
+    lower = jax.vmap(fit_limb)(*pair[:, chains[1]], upper.rotation)
 
-    parts = [fit(joint_set.torso), fit(joint_set.head)]
-    for number, limb in enumerate(_LIMBS):
-        is_lower = number % 2 == 1
-        parent = parts[-1] if is_lower else parts[0]
-        parts.append(fit_limb(*pair[:, joint_set.index(*limb)], parent.rotation))
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
+    def in_order(torso, head, upper, lower):
+        # Upper and lower limbs alternate in PART_NAMES.
+        limbs = jnp.stack([upper, lower], axis=1).reshape(-1, *upper.shape[1:])
+        return jnp.concatenate([torso[None], head[None], limbs])
+
+    return jax.tree.map(in_order, *trunk, upper, lower)
 
 
 def fit_limb(

@@ -200,6 +200,8 @@ def _face_frames(vertices, faces):
         length > 0, (b - a) / jnp.maximum(length, tiny), jnp.eye(3, dtype=a.dtype)[0]
     )
     height = (c - a) - ((c - a) * along).sum(-1, keepdims=True) * along
+    # Of a face without area rounding is left, which must be across as well.
+    height = height - (height * along).sum(-1, keepdims=True) * along
     cy = _length(height)[:, None]
     # A face without area is a segment: any direction across it serves as its plane.
     other = jnp.where(jnp.abs(along[:, :1]) < 0.6, jnp.eye(3)[0], jnp.eye(3)[1])
