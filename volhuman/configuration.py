@@ -32,11 +32,6 @@ def parse(arguments: Sequence[str]) -> config_dict.ConfigDict:
         InputError: For an unknown flag or key, a value of another type, or a missing or
             broken configuration file.
     """
-    if any(argument in ("-h", "--help") for argument in arguments[1:]):
-        raise InputError(
-            "options are those of the configuration file, written --config.key=value; "
-            "each experiments/*.py says what it does and lists them"
-        )
     try:
         values, config = _define(arguments)
         left = values(list(arguments))

@@ -17,6 +17,7 @@ from volhuman.geometry.mesh import (
 
 CLOSEST = jax.jit(closest_point)
 DISTANCE = jax.jit(point_to_surface)
+SLOPE = jax.jit(jax.grad(lambda *a: point_to_surface(*a).sum(), argnums=(0, 1)))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def test_normals_equal_trimesh_and_point_outwards(variant, rough):
 def test_normals_of_a_sphere_are_its_directions(sphere):
     vertices, faces = numpy_mesh(sphere)
     normals = vertex_normals(vertices, faces)
-    np.testing.assert_allclose(normals, vertices / 0.8, atol=0.02)
+    np.testing.assert_allclose(normals, vertices / 0.8, atol=0.03)
 
 
 def test_a_vertex_without_area_has_normal_zero_and_no_gradient():
@@ -205,23 +206,23 @@ def test_degenerate_faces_count_as_their_edges(case):
     found = np.linalg.norm(points - closest, axis=1)
     np.testing.assert_allclose(found, expected, atol=5e-6)
     check_answer(points, DEGENERATE_VERTICES, padded, closest, barycentric, face)
-    slope = jax.jit(jax.grad(lambda *a: DISTANCE(*a, padded).sum(), argnums=(0, 1)))
-    assert all(np.isfinite(g).all() for g in slope(points, DEGENERATE_VERTICES))
+    gradients = SLOPE(points, DEGENERATE_VERTICES, padded)
+    assert all(np.isfinite(g).all() for g in gradients)
 
 
 def test_gradient_of_the_distance_is_the_unit_direction(sphere):
     """Away from the surface inside and outside; zero on it."""
     vertices, faces = numpy_mesh(sphere)
-    points = np.random.default_rng(4).uniform(-1.2, 1.2, (60, 3)).astype(np.float32)
+    points = np.random.default_rng(4).uniform(-1.2, 1.2, (40, 3)).astype(np.float32)
     points[0] = vertices[faces[0]].mean(0)
     points[1], points[2] = vertices[7], vertices[faces[5][:2]].mean(0)
-    slope = jax.jit(jax.grad(lambda p, v: DISTANCE(p, v, faces).sum(), argnums=(0, 1)))
-    by_points, by_vertices = map(np.asarray, slope(points, vertices))
+    by_points, by_vertices = map(np.asarray, SLOPE(points, vertices, faces))
     closest, _, _ = CLOSEST(points, vertices, faces)
     offset = points - np.asarray(closest)
     length = np.linalg.norm(offset, axis=1, keepdims=True)
     away = length[:, 0] > 1e-3
-    np.testing.assert_allclose(by_points[away], (offset / length)[away], atol=2e-3)
+    unit = offset[away] / length[away]
+    np.testing.assert_allclose(by_points[away], unit, atol=2e-3)
     assert np.isfinite(by_points).all() and np.isfinite(by_vertices).all()
     np.testing.assert_array_equal(by_points[1], 0)
     # Moving points and surface together changes nothing.
@@ -230,7 +231,7 @@ def test_gradient_of_the_distance_is_the_unit_direction(sphere):
 
 def test_vmap_equals_a_loop(sphere):
     vertices, faces = numpy_mesh(sphere)
-    points = np.random.default_rng(5).normal(size=(2, 20, 3)).astype(np.float32)
+    points = np.random.default_rng(5).normal(size=(2, 40, 3)).astype(np.float32)
     meshes = np.stack([vertices, vertices * [1, 0.5, 2]]).astype(np.float32)
     mapped = jax.jit(jax.vmap(point_to_surface, in_axes=(0, 0, None)))(
         points, meshes, faces

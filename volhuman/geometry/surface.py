@@ -35,7 +35,7 @@ def extract_surface(
         places) and faces `(F, 3)` int32, oriented outwards.
 
     Raises:
-        InputError: If a voxel is NaN or infinite, or no voxel reaches the level.
+        InputError: If a voxel is NaN or infinite, or no voxel exceeds the level.
         ValueError: If the volume does not have three axes or the level is not positive.
     """
     volume = np.asarray(volume, np.float32)
@@ -48,10 +48,10 @@ def extract_surface(
             f"the volume has {bad} voxels that are NaN or infinite, expected finite "
             "values; look for the step that made them before extracting a surface"
         )
-    occupied = np.argwhere(volume >= level)
+    occupied = np.argwhere(volume > level)
     if len(occupied) == 0:
         raise InputError(
-            f"no voxel reaches the level {level} (the highest is {volume.max():.3g}); "
+            f"no voxel exceeds the level {level} (the highest is {volume.max():.3g}); "
             "the volume holds no surface, so lower the level or check its input"
         )
     # Marching cubes costs time for every cell: cut to the occupied box, with one voxel
