@@ -1,4 +1,7 @@
-"""Pure functions on arrays: they know no person, no network and no file."""
+"""Pure functions on arrays: they know no person, no network and no file.
+
+`voxelize.voxelize` is not re-exported: its name would hide its module.
+"""
 
 from volhuman.geometry.camera import (
     Crop,
@@ -36,7 +39,7 @@ from volhuman.geometry.surface import (
     extract_surface,
     normals_from_depth,
 )
-from volhuman.geometry.voxelize import semantic_volume, voxelize
+from volhuman.geometry.voxelize import semantic_volume
 from volhuman.geometry.warp import warp_parts
 
 __all__ = [
@@ -73,7 +76,6 @@ __all__ = [
     "vertex_normals",
     "view_from_pixel",
     "view_grid",
-    "voxelize",
     "warp_parts",
     "weak_from_pinhole",
 ]

@@ -84,18 +84,21 @@ def _nonzero_winding(index, faces, *, shape):
         row = jnp.ceil(jnp.clip(crossing, lowest, highest))
         row = jnp.clip(row, 0, height).astype(jnp.int32)
         flat = jnp.where(hit, (row * width + column_x) * depth + column_z, outside)
-        return volume.at[flat].add(jnp.where(signs[0], 1, -1), mode="drop")
+        return volume.at[flat].add(
+            jnp.where(signs[0], 1, -1).astype(jnp.int16), mode="drop"
+        )
 
-    volume = jnp.zeros(outside, jnp.int32)
+    # int16 halves the memory traffic; 32767 faces may cross at one voxel.
+    volume = jnp.zeros(outside, jnp.int16)
     volume = jax.lax.fori_loop(0, reach_x * reach_z, visit, volume)
-    steps = volume.reshape(height + 1, width * depth)[:height]
+    steps = volume.reshape(height + 1, width * depth)
     # A running sum along the major axis: twice as fast as jnp.cumsum on CPU.
     _, inside = jax.lax.scan(
         lambda total, step: (total + step, total + step != 0),
         jnp.zeros_like(steps[0]),
         steps,
     )
-    return inside.reshape(shape)
+    return inside[:height].reshape(shape)
 
 
 def _edge(faces, x, z, start, end):
