@@ -36,7 +36,8 @@ setup(
     ],
     extras_require={
         "video": ["imageio>=2.37,<3", "imageio-ffmpeg>=0.6,<1"],
-        "dev": ["pytest>=8,<10", "ruff>=0.15,<1"],
+        # rtree: trimesh needs it for the ray tests that the suite compares with.
+        "dev": ["pytest>=8,<10", "rtree>=1.4,<2", "ruff>=0.15,<1"],
         "bench": [
             "roma>=1.5",
             "smplx>=0.1.28",

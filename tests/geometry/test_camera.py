@@ -27,6 +27,8 @@ from volhuman.geometry.camera import (
 )
 
 BATCH = 4
+CROP = jax.jit(crop_image, static_argnums=2)
+UNCROP = jax.jit(uncrop_image, static_argnums=2)
 
 
 @pytest.fixture
@@ -183,7 +185,7 @@ def test_a_crop_on_the_pixel_grid_copies_pixels(variant):
     cut = variant(functools.partial(crop_image, size=8))(image, crop)
     np.testing.assert_allclose(cut, image[3:11, 6:14], atol=2e-6)
     beyond = Crop(jnp.array([0.0, 13.0]), jnp.float32(12))
-    cut = crop_image(image, beyond, 12)
+    cut = CROP(image, beyond, 12)
     np.testing.assert_allclose(cut[:7, 6:], image[7:, :6], atol=2e-6)
     np.testing.assert_array_equal(cut[:, :5], 0)
     np.testing.assert_array_equal(cut[8:], 0)
@@ -196,7 +198,7 @@ def test_an_image_survives_the_way_through_the_crop(crop):
     y, x = np.meshgrid(np.arange(height) + 0.5, np.arange(width) + 0.5, indexing="ij")
     image = jnp.float32(np.stack([x, y, x + 2 * y], axis=-1))
     size = 4 * int(crop.size)
-    placed, mask = uncrop_image(crop_image(image, crop, size), crop, (height, width))
+    placed, mask = UNCROP(CROP(image, crop, size), crop, (height, width))
     offset = np.abs(np.stack([x, y], -1) - np.asarray(crop.centre)).max(-1)
     np.testing.assert_array_equal(mask, offset <= crop.size / 2)
     np.testing.assert_array_equal(np.asarray(placed)[~np.asarray(mask)], 0)

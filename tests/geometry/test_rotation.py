@@ -110,15 +110,24 @@ SINGULAR = {
 }
 
 
-@pytest.mark.parametrize("case", SINGULAR)
-def test_gram_schmidt_of_singular_matrices_is_a_rotation_with_finite_gradient(case):
-    matrix = jnp.asarray(SINGULAR[case], jnp.float32)
-    result = np.float64(gram_schmidt(matrix))
-    np.testing.assert_allclose(result.T @ result, np.eye(3), atol=1e-5)
-    np.testing.assert_allclose(np.linalg.det(result), 1, atol=1e-5)
+@pytest.fixture(scope="module")
+def singular():
+    """Gram-Schmidt of every singular matrix, and the gradient of a sum."""
     factors = jnp.arange(9.0).reshape(3, 3)
     loss = lambda m: (gram_schmidt(m) * factors).sum()
-    gradient = jax.grad(loss)(matrix)
+    batch = jnp.asarray(np.stack(list(SINGULAR.values())), jnp.float32)
+    results = jax.jit(gram_schmidt)(batch), jax.jit(jax.vmap(jax.grad(loss)))(batch)
+    return dict(zip(SINGULAR, zip(*map(np.asarray, results))))
+
+
+@pytest.mark.parametrize("case", SINGULAR)
+def test_gram_schmidt_of_singular_matrices_is_a_rotation_with_finite_gradient(
+    singular, case
+):
+    result, gradient = singular[case]
+    result = np.float64(result)
+    np.testing.assert_allclose(result.T @ result, np.eye(3), atol=1e-5)
+    np.testing.assert_allclose(np.linalg.det(result), 1, atol=1e-5)
     assert np.isfinite(gradient).all()
     if case == "rank 1":  # a replaced column does not depend on its numbers
         np.testing.assert_array_equal(gradient[:, 1:], 0)

@@ -240,10 +240,16 @@ def test_the_silhouette_does_not_leak_into_the_normals():
     mask[2:7, 3:6] = True
     mask[0, 0] = True  # a pixel alone, in the corner
     outcomes = []
+
+    @jax.jit
+    def both(depth):
+        normals, pull = jax.vjp(lambda d: normals_from_depth(d, mask), depth)
+        return normals, pull(jnp.ones_like(normals))[0]
+
     for outside in (0.0, 99.0, np.nan):
         depth = jnp.asarray(np.where(mask, 0.2, outside), jnp.float32)
-        normals, pull = jax.vjp(lambda d: normals_from_depth(d, mask), depth)
-        assert np.isfinite(pull(jnp.ones_like(normals))[0]).all()
+        normals, gradient = both(depth)
+        assert np.isfinite(gradient).all()
         outcomes.append(np.asarray(normals))
         np.testing.assert_allclose(normals[mask], [[0, 0, -1]] * mask.sum(), atol=1e-6)
     np.testing.assert_array_equal(outcomes[0], outcomes[1])
@@ -264,8 +270,8 @@ def test_normals_of_a_plane_are_exact_inside(slope):
 
 def test_vmap_equals_a_loop(ball):
     batch = jnp.stack([ball, ball[::-1]])
-    depth = jax.vmap(depth_from_occupancy)(batch)
-    normals = jax.vmap(normals_from_depth)(depth, depth < 1)
+    depth = jax.jit(jax.vmap(depth_from_occupancy))(batch)
+    normals = jax.jit(jax.vmap(normals_from_depth))(depth, depth < 1)
     for number in range(2):
         single = depth_from_occupancy(batch[number])
         np.testing.assert_array_equal(depth[number], single)
