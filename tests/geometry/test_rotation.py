@@ -197,6 +197,7 @@ def test_perpendicular_is_a_unit_vector_across():
     np.testing.assert_allclose(np.linalg.norm(across, axis=1), 1, atol=1e-6)
 
 
+@pytest.mark.slow  # imports torch
 def test_agrees_with_roma():
     roma, torch = pytest.importorskip("roma"), pytest.importorskip("torch")
     vectors = np.random.default_rng(4).normal(0, 1.5, (100, 3)).astype(np.float32)
