@@ -90,15 +90,14 @@ def test_pinhole_projection_equals_the_formula_and_its_inverse(
     np.testing.assert_allclose(back, points, atol=2e-5)
 
 
-def test_points_behind_the_camera_are_finite_with_finite_gradients(pinhole):
-    camera = jax.tree.map(lambda leaf: leaf[0], pinhole)
-    behind = camera.rotation.T @ (jnp.array([1.0, 2, -3]) - camera.position)
-    beside = camera.rotation.T @ (jnp.array([1.0, 2, 0]) - camera.position)
-    both = jnp.stack([behind, beside])
-    view = project_pinhole(camera, both)
-    assert np.isfinite(view).all()
-    np.testing.assert_allclose(view[:, 2], [-3, 0], atol=1e-5)
-    gradient = jax.grad(lambda p: project_pinhole(camera, p).sum())(both)
+def test_points_behind_the_camera_are_finite_with_finite_gradients():
+    """At depth 0 and behind they are projected as if they lay at `nearest`."""
+    camera = Pinhole(jnp.float32(2), jnp.array([0.1, -0.2]), jnp.eye(3), jnp.zeros(3))
+    points = jnp.array([[1.0, 2, 0], [0, 0, 0], [1, -1, -3], [1, 2, 0.5]])
+    view = project_pinhole(camera, points, nearest=0.25)
+    expected = [[8.1, 15.8, 0], [0.1, -0.2, 0], [8.1, -8.2, -3], [4.1, 7.8, 0.5]]
+    np.testing.assert_allclose(view, expected, rtol=1e-6)
+    gradient = jax.grad(lambda p: project_pinhole(camera, p).sum())(points)
     assert np.isfinite(gradient).all()
 
 
