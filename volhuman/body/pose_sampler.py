@@ -81,12 +81,34 @@ def collides(pose: np.ndarray, rest_joints: np.ndarray) -> bool:
 
 def posed_joints(pose: np.ndarray, rest_joints: np.ndarray) -> np.ndarray:
     """Posed joints `(24, 3)` of one pose `(24, 3)`, metres, on the host."""
-    return _kinematics(pose, rest_joints)[0]
+    return posed_frames(pose, rest_joints)[0]
+
+
+def posed_frames(
+    pose: np.ndarray, rest_joints: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Forward kinematics of one pose on the host, in float64, all scales 1.
+
+    Args:
+        pose: `(24, 3)` axis-angle.
+        rest_joints: `(24, 3)` metres.
+
+    Returns:
+        Posed joints `(24, 3)` and the rotations `(24, 3, 3)` from rest to posed axes.
+    """
+    relative = Rotation.from_rotvec(pose).as_matrix()
+    rotations, joints = relative.copy(), np.array(rest_joints, np.float64)
+    for joint in range(1, 24):
+        parent = PARENTS[joint]
+        rotations[joint] = rotations[parent] @ relative[joint]
+        offset = rest_joints[joint] - rest_joints[parent]
+        joints[joint] = joints[parent] + rotations[parent] @ offset
+    return joints, rotations
 
 
 def _capsules(pose, rest_joints):
     """Posed bones as segments with radii; the head is a segment upwards."""
-    joints, rotations = _kinematics(pose, rest_joints)
+    joints, rotations = posed_frames(pose, rest_joints)
     starts, ends, radii, names = [], [], [], []
     for name in JOINT_NAMES:
         radius = _RADII.get(name, _RADII.get(name.replace("right_", "left_")))
@@ -105,18 +127,6 @@ def _capsules(pose, rest_joints):
         np.array([*radii, 0.075]),
         [*names, "head_top"],
     )
-
-
-def _kinematics(pose, rest_joints):
-    """Posed joints and world rotations on the host, for one pose."""
-    relative = Rotation.from_rotvec(pose).as_matrix()
-    rotations, joints = relative.copy(), np.array(rest_joints, np.float64)
-    for joint in range(1, 24):
-        parent = PARENTS[joint]
-        rotations[joint] = rotations[parent] @ relative[joint]
-        offset = rest_joints[joint] - rest_joints[parent]
-        joints[joint] = joints[parent] + rotations[parent] @ offset
-    return joints, rotations
 
 
 def _tested_pairs(names):

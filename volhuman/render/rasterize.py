@@ -9,7 +9,10 @@ import dataclasses
 
 import numpy as np
 
-_PIXELS_A_BATCH = 2_000_000
+from volhuman.checks import check_option
+
+_PIXELS_A_BATCH = 500_000
+_ROUNDING = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,55 +36,74 @@ class Fragments:
 
 
 def rasterize(
-    points: np.ndarray, faces: np.ndarray, shape: tuple[int, int]
+    points: np.ndarray,
+    faces: np.ndarray,
+    shape: tuple[int, int],
+    *,
+    keep: str = "both",
 ) -> Fragments:
     """Draws triangles into a depth buffer; a pixel is tested at its centre.
 
-    Both orientations are drawn. Faces with a corner that is not finite are skipped.
+    Faces with a corner that is not finite are skipped.
 
     Args:
         points: `(V, 3)` screen points.
         faces: `(F, 3)`.
         shape: Picture size (H, W).
+        keep: "both" orientations, or only faces that turn their outside to the viewer
+            ("front") or away ("back"); a closed mesh needs only one of the two.
 
     Returns:
         The fragments. Where faces tie the one with the lower number is kept.
+
+    Raises:
+        ValueError: If `keep` is another word.
     """
+    check_option("keep", keep, ("both", "front", "back"))
     height, width = shape
     points = np.asarray(points, np.float64)
-    corners = points[np.asarray(faces)]
-    low = np.floor(corners[..., :2].min(1) - 0.5)
-    high = np.ceil(corners[..., :2].max(1) - 0.5)
+    faces = np.asarray(faces)
+    a, b, c = (points[faces[:, k], :2].T for k in range(3))
     with np.errstate(invalid="ignore"):
+        area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+        drawn = np.abs(area) > 1e-12
+        if keep != "both":
+            drawn &= (area < 0) == (keep == "front")
+        # Pixels whose centre can lie in the face, a little generous for rounding.
+        low = np.ceil(np.minimum(np.minimum(a, b), c) - (0.5 + _ROUNDING))
+        high = np.floor(np.maximum(np.maximum(a, b), c) - (0.5 - _ROUNDING))
         low = np.maximum(low, 0)
-        high = np.minimum(high, [width - 1, height - 1])
-        area = _cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        drawn = np.isfinite(corners).all((1, 2)) & (np.abs(area) > 1e-12)
-        drawn &= (high >= low).all(1)
+        high = np.minimum(high, np.array([[width - 1], [height - 1]]))
+        drawn &= (high[0] >= low[0]) & (high[1] >= low[1])
+        finite = np.isfinite(points.sum(1))
+        if not finite.all():
+            drawn &= finite[faces].all(1)
     numbers = np.nonzero(drawn)[0]
+    corners = points[faces[numbers]]
+    area, low, high = area[numbers], low[:, numbers], high[:, numbers]
 
-    depth = np.full(height * width, np.inf, np.float32)
-    face = np.full(height * width, -1, np.int32)
-    for batch, offsets in _batches(numbers, low, high):
+    nearest = np.full(height * width, np.iinfo(np.uint64).max, np.uint64)
+    for batch, offsets in _batches(low, high):
         pixel, weights = _cover(batch, offsets, low, high, corners, area, width)
-        inside = (weights >= -1e-9).all(0) & (pixel >= 0)
-        z = sum(weights[k] * corners[batch, k, 2][:, None] for k in range(3))
-        rows = np.broadcast_to(batch[:, None], z.shape)[inside]
-        _keep_nearest(depth, face, pixel[inside], z[inside].astype(np.float32), rows)
-    return _finish(face, depth, corners, area, shape)
+        least = np.minimum(np.minimum(weights[0], weights[1]), weights[2])
+        which, where = np.nonzero((least >= -1e-9) & (pixel >= 0))
+        rows, depth = batch[which], corners[batch[which], :, 2]
+        z = sum(weights[k][which, where] * depth[:, k] for k in range(3))
+        np.minimum.at(nearest, pixel[which, where], _rank(z, rows))
+    return _finish(nearest, numbers, corners, area, shape)
 
 
-def _batches(numbers, low, high):
+def _batches(low, high):
     """Groups faces whose boxes round up to the same powers of two.
 
     Each group is drawn with one rectangle of pixel offsets, so that small faces, which
     are nearly all, do not pay for the large ones.
     """
-    size = (high - low + 1)[numbers]
-    level = np.ceil(np.log2(size)).astype(int) if len(size) else np.zeros((0, 2), int)
-    for group in np.unique(level, axis=0):
-        members = numbers[(level == group).all(1)]
-        columns, rows = 2**group
+    level = np.ceil(np.log2(high - low + 1)).astype(np.int64)
+    group = level[0] * 64 + level[1]
+    for number in np.nonzero(np.bincount(group))[0]:
+        members = np.nonzero(group == number)[0]
+        columns, rows = 1 << (number // 64), 1 << (number % 64)
         y, x = np.divmod(np.arange(columns * rows), columns)
         step = max(1, _PIXELS_A_BATCH // (columns * rows))
         for start in range(0, len(members), step):
@@ -90,10 +112,10 @@ def _batches(numbers, low, high):
 
 def _cover(batch, offsets, low, high, corners, area, width):
     """Pixel numbers `(B, P)`, -1 outside the box, and weights `(3, B, P)`."""
-    x = low[batch, 0][:, None] + offsets[0]
-    y = low[batch, 1][:, None] + offsets[1]
+    x = low[0, batch][:, None] + offsets[0]
+    y = low[1, batch][:, None] + offsets[1]
     weights = _barycentric(x + 0.5, y + 0.5, corners[batch], area[batch])
-    inside = (x <= high[batch, 0][:, None]) & (y <= high[batch, 1][:, None])
+    inside = (x <= high[0, batch][:, None]) & (y <= high[1, batch][:, None])
     return np.where(inside, y * width + x, -1).astype(np.int64), weights
 
 
@@ -106,36 +128,32 @@ def _barycentric(x, y, corners, area):
     return np.stack([1 - second - third, second, third])
 
 
-def _keep_nearest(depth, face, pixel, z, rows):
-    """Writes the nearest fragment of every pixel, ties to the lower face number."""
-    order = np.lexsort((rows, z, pixel))
-    pixel, z, rows = pixel[order], z[order], rows[order]
-    first = np.ones(len(pixel), bool)
-    first[1:] = pixel[1:] != pixel[:-1]
-    pixel, z, rows = pixel[first], z[first], rows[first]
-    nearer = (z < depth[pixel]) | ((z == depth[pixel]) & (rows < face[pixel]))
-    depth[pixel[nearer]] = z[nearer]
-    face[pixel[nearer]] = rows[nearer]
+def _rank(z, rows):
+    """Integers in the order of depth, then of face number; the face is the low half."""
+    bits = (z.astype(np.float32) + np.float32(0)).view(np.uint32)
+    negative = bits >> np.uint32(31) == 1
+    ordered = np.where(negative, ~bits, bits | np.uint32(1 << 31))
+    return (ordered.astype(np.uint64) << np.uint64(32)) | rows.astype(np.uint64)
 
 
-def _finish(face, depth, corners, area, shape):
-    """Barycentric weights of the faces that won."""
-    height, width = shape
-    barycentric = np.zeros((height * width, 3), np.float32)
-    seen = np.nonzero(face >= 0)[0]
+def _finish(nearest, numbers, corners, area, shape):
+    """Faces that won, with their barycentric weights and depth."""
+    width = shape[1]
+    seen = np.nonzero(nearest != np.iinfo(np.uint64).max)[0]
+    winners = (nearest[seen] & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    face = np.full(len(nearest), -1, np.int32)
+    face[seen] = numbers[winners]
     y, x = np.divmod(seen, width)
-    winners = face[seen]
     weights = _barycentric(
         (x + 0.5)[:, None], (y + 0.5)[:, None], corners[winners], area[winners]
-    )
-    barycentric[seen] = weights[:, :, 0].T
+    )[:, :, 0].T
+    barycentric = np.zeros((len(nearest), 3), np.float32)
+    barycentric[seen] = weights
+    depth = np.full(len(nearest), np.inf, np.float32)
+    depth[seen] = sum(weights[:, k] * corners[winners, k, 2] for k in range(3))
     return Fragments(
         face.reshape(shape), barycentric.reshape(*shape, 3), depth.reshape(shape)
     )
-
-
-def _cross(u, v):
-    return u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
 
 
 def interpolate(

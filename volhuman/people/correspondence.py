@@ -1,0 +1,60 @@
+"""Dense correspondences of a rendered picture with the embedded body.
+
+Every pixel on the body or on clothes that lie on it knows the face of the template
+under it and the weights there. Hair and hanging fabric have none.
+"""
+
+import numpy as np
+
+from volhuman.body.template import load_template
+from volhuman.people.views import View
+
+
+def sample_correspondences(
+    generator: np.random.Generator, view: View, count: int
+) -> dict[str, np.ndarray]:
+    """Draws annotated points of a picture, as an annotator would click them.
+
+    Args:
+        generator: Source of randomness.
+        view: The picture.
+        count: Number of points; drawn with repetition where fewer pixels are seen.
+
+    Returns:
+        dense_pixels `(count, 2)` x, y in pixels; dense_face `(count,)`;
+        dense_barycentric `(count, 3)`; dense_rest `(count, 3)` metres.
+    """
+    row, column = np.nonzero(view.face >= 0)
+    if not len(row):
+        return {
+            "dense_pixels": np.full((count, 2), -1, np.float32),
+            "dense_face": np.full(count, -1, np.int32),
+            "dense_barycentric": np.zeros((count, 3), np.float32),
+            "dense_rest": np.zeros((count, 3), np.float32),
+        }
+    chosen = generator.choice(len(row), count, replace=len(row) < count)
+    row, column = row[chosen], column[chosen]
+    return {
+        "dense_pixels": np.stack([column + 0.5, row + 0.5], axis=1).astype(np.float32),
+        "dense_face": view.face[row, column],
+        "dense_barycentric": view.barycentric[row, column],
+        "dense_rest": view.rest[row, column],
+    }
+
+
+def encode_iuv(view: View) -> np.ndarray:
+    """Encodes correspondences as a picture `(S, S, 3)` uint8 of I, U and V.
+
+    I is 1 plus the joint that moves the point most, 0 where there is no correspondence;
+    U and V are the template's texture coordinates times 255.
+    """
+    body = load_template()
+    seen = view.face >= 0
+    face, weights = view.face[seen], view.barycentric[seen]
+    faces, faces_uv = np.asarray(body.faces), np.asarray(body.faces_uv)
+    uv = (weights[..., None] * np.asarray(body.uv)[faces_uv[face]]).sum(1)
+    joint = np.asarray(body.weights).argmax(0)[faces[face, weights.argmax(1)]]
+    picture = np.zeros((*seen.shape, 3), np.uint8)
+    picture[seen, 0] = 1 + joint
+    picture[seen, 1:] = np.round(np.clip(uv, 0, 1) * 255)
+    return picture
