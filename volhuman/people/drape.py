@@ -24,23 +24,25 @@ _CAP_RISE = 0.035
 _STRETCH = 0.03
 
 
-def drape(hanging: Hanging, obstacle: np.ndarray, start: float) -> np.ndarray:
+def drape(hanging: Hanging, waist: np.ndarray, obstacle: np.ndarray) -> np.ndarray:
     """Lays a tube of fabric around a body.
 
     Args:
-        hanging: The garment.
-        obstacle: `(N, 3)` points of the body that the fabric must clear, in the frame
-            of the pelvis.
-        start: y of the uppermost ring in that frame.
+        hanging: The garment; its uppermost ring is at its `top`.
+        waist: `(M, 3)` points of the body around that ring, in the frame of the pelvis.
+        obstacle: `(N, 3)` points that the fabric must clear, in the same frame.
 
     Returns:
         `(R, NUM_MERIDIANS, 3)` rings from the waist to the hem.
     """
     angles = np.arange(NUM_MERIDIANS) * (2 * np.pi / NUM_MERIDIANS)
     directions = np.stack([np.sin(angles), np.cos(angles)], axis=1)
+    start = hanging.top
     outline = _Outline(obstacle, directions, start)
+    support = (waist[:, [0, 2]] @ directions.T).max(0)
+    ring = _radius_of_hull(support[None], directions @ directions.T)[0]
     num_steps = max(4, round(hanging.length / _STEP))
-    radius, height = _lay(hanging, outline, start, num_steps)
+    radius, height = _lay(hanging, outline, start, ring - _START_INSIDE, num_steps)
     # Neighbouring meridians share their fabric: no spikes over a knee.
     for _ in range(3):
         radius = 0.5 * radius + 0.25 * (np.roll(radius, 1, 1) + np.roll(radius, -1, 1))
@@ -57,10 +59,12 @@ class _Outline:
     """Radius of the convex outline of every horizontal slice of a point set."""
 
     def __init__(self, points, directions, start):
-        lowest = min(points[:, 1].min(), start - 1.2)
+        # A knee above the waist is not in the way of what hangs from there.
+        points = points[points[:, 1] < start]
+        lowest = min(points[:, 1].min(initial=start), start - 1.2)
         self.start = start
         count = int(np.ceil((start - lowest) / _SLICE)) + 2
-        index = np.clip(((start - points[:, 1]) / _SLICE).astype(int), 0, count - 1)
+        index = ((start - points[:, 1]) / _SLICE).astype(int)
         support = np.full((count, len(directions)), -np.inf)
         reach = points[:, [0, 2]] @ directions.T
         order = np.argsort(index, kind="stable")
@@ -94,11 +98,10 @@ def _radius_of_hull(support, cosine):
     return np.where((far > 0) & (far >= near), far, 0.0)
 
 
-def _lay(hanging, outline, start, num_steps):
+def _lay(hanging, outline, start, radius, num_steps):
     """Radius and height `(num_steps + 1, M)` of the fabric along its meridians."""
     step = hanging.length / num_steps
     height = np.full(NUM_MERIDIANS, start)
-    radius = outline.radius(height) + _clearance(hanging, 0.0)
     outwards = hanging.flare / np.hypot(1, hanging.flare)
     radii, heights = [radius], [height]
     for _ in range(num_steps):

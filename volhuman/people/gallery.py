@@ -27,6 +27,8 @@ _LABEL_COLOURS = {
     "socks": (120, 210, 210),
     "accessory": (240, 230, 90),
 }
+# Box of the rest coordinates that the pictures show, metres.
+_REST_LOW, _REST_SIZE = np.array([-0.85, -0.92, -0.2]), np.array([1.7, 1.75, 0.4])
 CHANNELS = (
     "picture",
     "mask",
@@ -88,9 +90,7 @@ def channel_pictures(view: View) -> list[np.ndarray]:
     normals = lambda field: _bytes(
         np.where((field**2).sum(-1, keepdims=True) > 0, 0.5 + field * customary, 0)
     )
-    rest = np.where(
-        inside[..., None], (view.rest + [0.85, 0.92, 0.2]) / [1.7, 1.75, 0.4], 0
-    )
+    rest = np.where(inside[..., None], (view.rest - _REST_LOW) / _REST_SIZE, 0)
     colours = np.array([_LABEL_COLOURS[name] for name in LABELS], np.uint8)
     iuv = encode_iuv(view)
     iuv[..., 0] = np.where(seen, 40 + iuv[..., 0] * 8, 0)

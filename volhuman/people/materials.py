@@ -207,7 +207,7 @@ def _trousers(garment: Lower, rest):
         colour = colour * (1 + 0.45 * (thigh + 0.6 * seat) + twill)[:, None]
     around, _ = cloth_coordinates(rest, on_leg=True)
     if garment.kind == "sweats":
-        colour[np.abs(around) > 0.212] = garment.stripe
+        colour[np.abs(around * np.sign(rest[:, 0]) - 0.118) < 0.011] = garment.stripe
     if garment.kind == "leggings":
         return np.clip(colour, 0, 1)
     dark = 0.3 * _line(np.abs(around) - 0.118, 0.0035) * (y < 0.05)

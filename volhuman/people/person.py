@@ -1,6 +1,7 @@
 """A dressed person as closed meshes on the 24 joints, and the same person in a pose."""
 
 import dataclasses
+import functools
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -61,6 +62,11 @@ class Part:
     faces: np.ndarray
     rest: np.ndarray
     shade: np.ndarray
+
+    @functools.cached_property
+    def normals(self) -> np.ndarray:
+        """`(N, 3)` unit vertex normals."""
+        return vertex_normals(self.vertices, self.faces)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,11 +208,11 @@ class _Skinning:
 
 def _drape_on(hanging: Hanging, vertices, rotation, origin):
     """Rings of a hanging garment around a posed dressed surface."""
-    body = fine_body()
-    below = body.rest[:, 1] < hanging.top + 0.02
-    clear = below & (np.abs(body.rest[:, 0]) < 0.3)
-    local = (vertices[clear] - origin) @ rotation
-    return drape(hanging, local, hanging.top)
+    rest = fine_body().rest
+    local = (vertices - origin) @ rotation
+    below = (rest[:, 1] < hanging.top + 0.02) & (np.abs(rest[:, 0]) < 0.3)
+    waist = below & (rest[:, 1] > hanging.top - 0.015)
+    return drape(hanging, local[waist], local[below])
 
 
 def _hanging_part(person, number, dressed, origin, rotation):

@@ -10,7 +10,6 @@ from volhuman.body.skeleton import JOINT_INDEX
 from volhuman.people.drape import NUM_MERIDIANS
 from volhuman.people.person import Person, PosedPerson, pose_person
 from volhuman.people.surface import fine_body
-from volhuman.render.shading import vertex_normals
 
 # Touching presses cloth and flesh by this much without being seen, metres.
 TOLERANCE = 0.008
@@ -62,7 +61,7 @@ def intersection_depth(posed: PosedPerson) -> float:
     legs against each other. 0 where nothing intersects.
     """
     body = posed.parts[0].vertices
-    normals = vertex_normals(body, posed.parts[0].faces)
+    normals = posed.parts[0].normals
     hanging = [part for part in posed.parts if part.name not in ("body", "hair")]
     depth = 0.0
     regions = _regions()
@@ -73,8 +72,8 @@ def intersection_depth(posed: PosedPerson) -> float:
         for part in hanging:
             # The lids close the fabric inside the body; only its outside can be hit.
             outside = slice(0, len(part.vertices) - NUM_MERIDIANS - 2)
-            surface = vertex_normals(part.vertices, part.faces)[outside]
-            depth = max(depth, _depth(forearm, part.vertices[outside], surface))
+            surface = part.vertices[outside], part.normals[outside]
+            depth = max(depth, _depth(forearm, *surface))
     left, right = regions["left_leg"], regions["right_leg"]
     return max(depth, _depth(body[left], body[right], normals[right]))
 

@@ -21,7 +21,6 @@ from volhuman.people.person import Person, PosedPerson, pose_person
 from volhuman.people.scenes import Background, paint_background
 from volhuman.people.surface import QUARTERS, fine_body
 from volhuman.render.rasterize import Fragments, rasterize
-from volhuman.render.shading import vertex_normals
 
 _SUPERSAMPLING = 2
 
@@ -40,8 +39,8 @@ class View:
         normal_back: `(S, S, 3)` the same for the surface farthest from the camera.
         rest: `(S, S, 3)` float32 rest coordinates in metres of what is seen; 0 where
             empty.
-        face: `(S, S)` int32 face of the embedded body (or -1 where empty, on hair and
-            hanging fabric).
+        face: `(S, S)` int32 face of the embedded body, also under hair and hanging
+            fabric; -1 where no body is behind them.
         barycentric: `(S, S, 3)` float32 weights in that face.
         joints: `(24, 3)` float32 joints in pixels: x, y (pixel 0 covers [0, 1]) and
             depth in pixels, 0 at the pelvis.
@@ -122,14 +121,15 @@ class _Scene:
         self.recipe, self.parts, self.camera = posed.person.recipe, posed.parts, camera
         self.vertices, self.faces = posed.vertices, posed.faces
         self.view = view_from_body(camera, self.vertices, posed.joints[0])
-        self.normals = np.concatenate(
-            [vertex_normals(part.vertices, part.faces) for part in posed.parts]
-        )
+        self.normals = np.concatenate([part.normals for part in posed.parts])
         self.rest = np.concatenate([part.rest for part in posed.parts])
         self.shade = np.concatenate([part.shade for part in posed.parts])
         sizes = [len(part.faces) for part in posed.parts]
         self.part = np.repeat(np.arange(len(sizes)), sizes)
         self.rotation = np.asarray(camera.rotation, np.float64)
+        if isinstance(camera, Pinhole):
+            moved = self.vertices @ self.rotation[2] + float(camera.position[2])
+            self.depth = np.maximum(moved, 1e-3)
 
     def draw(self, size: int, keep: str) -> Fragments:
         """Rasterises the faces turned to the camera, or away from it the farthest."""
@@ -140,18 +140,20 @@ class _Scene:
 
     def interpolate(self, fragments, values):
         """Values `(V, C)` at the seen pixels, `(N, C)`, in float64."""
-        face = fragments.face[fragments.mask]
+        weights = self._weights(fragments)
+        faces = self.faces[fragments.face[fragments.mask]]
+        return sum(weights[:, k, None] * values[faces[:, k]] for k in range(3))
+
+    def _weights(self, fragments):
+        """Barycentric weights on the mesh itself, `(N, 3)`."""
         weights = fragments.barycentric[fragments.mask].astype(np.float64)
         if isinstance(self.camera, Pinhole):
-            # Straight lines in the picture are not evenly spaced in depth.
-            weights = weights / self._depth()[self.faces[face]]
+            # What is even in the picture is not even in depth.
+            faces = self.faces[fragments.face[fragments.mask]]
+            weights = weights / self.depth[faces]
             total = weights[:, 0] + weights[:, 1] + weights[:, 2]
             weights = weights / total[:, None]
-        return sum(weights[:, k, None] * values[self.faces[face, k]] for k in range(3))
-
-    def _depth(self):
-        moved = self.vertices @ self.rotation[2] + float(self.camera.position[2])
-        return np.maximum(moved, 1e-3)
+        return weights
 
     def channels(self, front: Fragments, size: int) -> dict[str, np.ndarray]:
         """Depth, normals, rest coordinates and template faces at the pixel centres."""
@@ -159,29 +161,27 @@ class _Scene:
         spread = lambda values: _spread(seen, values)
         depth = np.full((size, size), np.inf, np.float32)
         depth[seen] = self.interpolate(front, self.view[:, 2:])[:, 0]
-        number, weights = self._template_faces(front)
-        face = np.full((size, size), -1, np.int32)
-        face[seen] = number
-        return {
+        return self._template_faces(size) | {
             "depth": depth,
             "normal_front": spread(self._view_normals(front)),
             "rest": spread(self.interpolate(front, self.rest)),
-            "face": face,
-            "barycentric": spread(weights),
         }
 
     def _view_normals(self, fragments):
         return _unit(self.interpolate(fragments, self.normals)) @ self.rotation.T
 
-    def _template_faces(self, fragments):
-        """Face of the template and weights in it, at each seen pixel."""
-        body = fine_body()
-        face = fragments.face[fragments.mask]
-        weights = fragments.barycentric[fragments.mask].astype(np.float64)
-        on_body = self.part[face] == 0
-        quarter, number = np.divmod(np.where(on_body, face, 0), body.num_coarse)
-        weights = np.einsum("nk,nkc->nc", weights, QUARTERS[quarter])
-        return np.where(on_body, number, -1), np.where(on_body[:, None], weights, 0)
+    def _template_faces(self, size: int) -> dict[str, np.ndarray]:
+        """Face of the template and weights in it, through hair and hanging fabric."""
+        num_coarse = fine_body().num_coarse
+        pixels = pixels_from_view(self.view, size)
+        # The body is the first part.
+        body = rasterize(pixels, self.parts[0].faces, (size, size), keep="front")
+        quarter, number = np.divmod(body.face[body.mask], num_coarse)
+        weights = self._weights(body)[..., None] * QUARTERS[quarter]
+        face = np.full((size, size), -1, np.int32)
+        face[body.mask] = number
+        weights = weights[:, 0] + weights[:, 1] + weights[:, 2]
+        return {"face": face, "barycentric": _spread(body.mask, weights)}
 
     def back_normals(self, size: int) -> np.ndarray:
         """Normals of the farthest surface, `(size, size, 3)`."""

@@ -48,17 +48,20 @@ def shade(
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Area-weighted unit vertex normals `(V, 3)` on the host."""
-    corners = vertices[faces]
-    by_face = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = np.stack(
-        [
-            np.bincount(faces.reshape(-1), np.repeat(by_face[:, k], 3), len(vertices))
-            for k in range(3)
-        ],
-        axis=1,
+    a, b, c = (vertices[faces[:, k]].T for k in range(3))
+    u, v = b - a, c - a
+    by_face = (
+        u[1] * v[2] - u[2] * v[1],
+        u[2] * v[0] - u[0] * v[2],
+        u[0] * v[1] - u[1] * v[0],
     )
-    length = np.linalg.norm(normals, axis=1, keepdims=True)
-    return normals / np.maximum(length, 1e-20)
+    count = len(vertices)
+    x, y, z = (
+        sum(np.bincount(faces[:, k], values, count) for k in range(3))
+        for values in by_face
+    )
+    length = np.maximum(np.sqrt(x * x + y * y + z * z), 1e-20)
+    return np.stack([x / length, y / length, z / length], axis=1)
 
 
 def render_view(
