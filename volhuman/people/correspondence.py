@@ -7,6 +7,8 @@ under it and the weights there. Hair and hanging fabric have none.
 import numpy as np
 
 from volhuman.body.template import load_template
+from volhuman.people.person import PosedPerson
+from volhuman.people.surface import fine_body
 from volhuman.people.views import View
 
 
@@ -40,6 +42,38 @@ def sample_correspondences(
         "dense_barycentric": view.barycentric[row, column],
         "dense_rest": view.rest[row, column],
     }
+
+
+def dressed_points(
+    posed: PosedPerson, face: np.ndarray, barycentric: np.ndarray
+) -> np.ndarray:
+    """Finds surface points of the embedded body on the dressed surface of a person.
+
+    With the correspondences of one picture and the same person in another pose, this
+    gives the exact flow between the two.
+
+    Args:
+        posed: The person.
+        face: `(N,)` faces of the embedded body.
+        barycentric: `(N, 3)` weights in them.
+
+    Returns:
+        `(N, 3)` body space, metres.
+    """
+    body = fine_body()
+    largest = barycentric.argmax(1)
+    corner = barycentric[np.arange(len(face)), largest] >= 0.5
+    quarter = np.where(corner, largest, 3)
+    # Weights in a corner's quarter: twice those of the other two corners, the rest for
+    # itself. In the middle quarter each corner of the face counts against one weight.
+    outer = 2 * barycentric
+    outer[np.arange(len(face)), largest] = 0
+    outer[np.arange(len(face)), largest] = 1 - outer.sum(1)
+    middle = 1 - 2 * barycentric[:, [2, 0, 1]]
+    weights = np.where(corner[:, None], outer, middle)
+    vertices = body.faces[quarter * body.num_coarse + face]
+    surface = posed.parts[0].vertices
+    return sum(weights[:, k, None] * surface[vertices[:, k]] for k in range(3))
 
 
 def encode_iuv(view: View) -> np.ndarray:

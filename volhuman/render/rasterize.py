@@ -6,6 +6,7 @@ once per shape of photograph, so nothing here is compiled.
 """
 
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -61,71 +62,77 @@ def rasterize(
     """
     check_option("keep", keep, ("both", "front", "back"))
     height, width = shape
-    points = np.asarray(points, np.float64)
     faces = np.asarray(faces)
-    a, b, c = (points[faces[:, k], :2].T for k in range(3))
+    # Axis, corner, face: each operation below then runs over contiguous memory.
+    axes = np.ascontiguousarray(np.asarray(points, np.float64).T)
+    corners = np.take(axes, np.ascontiguousarray(faces.T), axis=1)
     with np.errstate(invalid="ignore"):
-        area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+        area = _area(corners)
         drawn = np.abs(area) > 1e-12
         if keep != "both":
             drawn &= (area < 0) == (keep == "front")
-        # Pixels whose centre can lie in the face, a little generous for rounding.
-        low = np.ceil(np.minimum(np.minimum(a, b), c) - (0.5 + _ROUNDING))
-        high = np.floor(np.maximum(np.maximum(a, b), c) - (0.5 - _ROUNDING))
-        low = np.maximum(low, 0)
-        high = np.minimum(high, np.array([[width - 1], [height - 1]]))
-        drawn &= (high[0] >= low[0]) & (high[1] >= low[1])
-        finite = np.isfinite(points.sum(1))
+        finite = np.isfinite(axes.sum(0))
         if not finite.all():
             drawn &= finite[faces].all(1)
-    numbers = np.nonzero(drawn)[0]
-    corners = points[faces[numbers]]
-    area, low, high = area[numbers], low[:, numbers], high[:, numbers]
+        numbers = np.nonzero(drawn)[0]
+        corners = corners[..., numbers]
+        # Pixels whose centre can lie in the face, a little generous for rounding.
+        a, b, c = (corners[:2, k] for k in range(3))
+        low = np.ceil(np.minimum(np.minimum(a, b), c) - (0.5 + _ROUNDING))
+        high = np.floor(np.maximum(np.maximum(a, b), c) - (0.5 - _ROUNDING))
+    low = np.maximum(low, 0)
+    high = np.minimum(high, np.array([[width - 1], [height - 1]]))
+    kept = np.nonzero((high[0] >= low[0]) & (high[1] >= low[1]))[0]
+    numbers, corners = numbers[kept], corners[..., kept]
+    low, high = low[:, kept].astype(np.int64), high[:, kept].astype(np.int64)
 
     nearest = np.full(height * width, np.iinfo(np.uint64).max, np.uint64)
-    for batch, offsets in _batches(low, high):
-        pixel, weights = _cover(batch, offsets, low, high, corners, area, width)
+    for batch, x, y in _batches(low, high):
+        x, y = low[0, batch][:, None] + x, low[1, batch][:, None] + y
+        weights = _barycentric(x + 0.5, y + 0.5, corners[..., batch, None])
         least = np.minimum(np.minimum(weights[0], weights[1]), weights[2])
-        which, where = np.nonzero((least >= -1e-9) & (pixel >= 0))
-        rows, depth = batch[which], corners[batch[which], :, 2]
-        z = sum(weights[k][which, where] * depth[:, k] for k in range(3))
-        np.minimum.at(nearest, pixel[which, where], _rank(z, rows))
-    return _finish(nearest, numbers, corners, area, shape)
+        covered = (least >= -1e-9) & (x <= high[0, batch][:, None])
+        covered &= y <= high[1, batch][:, None]
+        which, where = np.nonzero(covered)
+        rows = batch[which]
+        z = sum(weights[k][which, where] * corners[2, k, rows] for k in range(3))
+        pixel = y[which, where] * width + x[which, where]
+        np.minimum.at(nearest, pixel, _rank(z, rows))
+    return _finish(nearest, numbers, corners, shape)
 
 
 def _batches(low, high):
-    """Groups faces whose boxes round up to the same powers of two.
+    """Groups faces by the size of their boxes: (faces, pixel offsets x and y).
 
-    Each group is drawn with one rectangle of pixel offsets, so that small faces, which
-    are nearly all, do not pay for the large ones.
+    Each group is drawn with one rectangle of offsets, so that small faces, which are
+    nearly all, do not pay for the large ones. Large boxes round up to powers of two.
     """
-    level = np.ceil(np.log2(high - low + 1)).astype(np.int64)
-    group = level[0] * 64 + level[1]
-    for number in np.nonzero(np.bincount(group))[0]:
-        members = np.nonzero(group == number)[0]
-        columns, rows = 1 << (number // 64), 1 << (number % 64)
+    size = high - low + 1
+    size = np.where(size <= 4, size, 1 << np.ceil(np.log2(size)).astype(np.int64))
+    group = size[0] << 32 | size[1]
+    order = np.argsort(group, kind="stable")
+    borders = np.nonzero(np.diff(group[order], prepend=-1, append=-1))[0]
+    for start, stop in itertools.pairwise(borders):
+        columns, rows = size[:, order[start]]
         y, x = np.divmod(np.arange(columns * rows), columns)
         step = max(1, _PIXELS_A_BATCH // (columns * rows))
-        for start in range(0, len(members), step):
-            yield members[start : start + step], (x, y)
+        for first in range(start, stop, step):
+            yield order[first : min(first + step, stop)], x, y
 
 
-def _cover(batch, offsets, low, high, corners, area, width):
-    """Pixel numbers `(B, P)`, -1 outside the box, and weights `(3, B, P)`."""
-    x = low[0, batch][:, None] + offsets[0]
-    y = low[1, batch][:, None] + offsets[1]
-    weights = _barycentric(x + 0.5, y + 0.5, corners[batch], area[batch])
-    inside = (x <= high[0, batch][:, None]) & (y <= high[1, batch][:, None])
-    return np.where(inside, y * width + x, -1).astype(np.int64), weights
+def _area(corners):
+    """Twice the signed area of faces with corners `(axis, 3, ...)`."""
+    (ax, bx, cx), (ay, by, cy) = corners[0], corners[1]
+    return (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
 
 
-def _barycentric(x, y, corners, area):
-    """Weights `(3, B, P)` of points x, y `(B, P)` in faces `(B, 3, 3)`."""
-    a, b, c = (corners[:, k, :2, None] for k in range(3))
-    second = (x - a[:, 0]) * (c - a)[:, 1] - (y - a[:, 1]) * (c - a)[:, 0]
-    third = (b - a)[:, 0] * (y - a[:, 1]) - (b - a)[:, 1] * (x - a[:, 0])
-    second, third = second / area[:, None], third / area[:, None]
-    return np.stack([1 - second - third, second, third])
+def _barycentric(x, y, corners):
+    """Weights of points x, y in faces with corners `(axis, 3, ...)`, broadcast."""
+    (ax, bx, cx), (ay, by, cy) = corners[0], corners[1]
+    area = _area(corners)
+    second = ((x - ax) * (cy - ay) - (y - ay) * (cx - ax)) / area
+    third = ((bx - ax) * (y - ay) - (by - ay) * (x - ax)) / area
+    return 1 - second - third, second, third
 
 
 def _rank(z, rows):
@@ -136,21 +143,19 @@ def _rank(z, rows):
     return (ordered.astype(np.uint64) << np.uint64(32)) | rows.astype(np.uint64)
 
 
-def _finish(nearest, numbers, corners, area, shape):
+def _finish(nearest, numbers, corners, shape):
     """Faces that won, with their barycentric weights and depth."""
-    width = shape[1]
     seen = np.nonzero(nearest != np.iinfo(np.uint64).max)[0]
     winners = (nearest[seen] & np.uint64(0xFFFFFFFF)).astype(np.int64)
     face = np.full(len(nearest), -1, np.int32)
     face[seen] = numbers[winners]
-    y, x = np.divmod(seen, width)
-    weights = _barycentric(
-        (x + 0.5)[:, None], (y + 0.5)[:, None], corners[winners], area[winners]
-    )[:, :, 0].T
+    y, x = np.divmod(seen, shape[1])
+    corners = corners[..., winners]
+    weights = _barycentric(x + 0.5, y + 0.5, corners)
     barycentric = np.zeros((len(nearest), 3), np.float32)
-    barycentric[seen] = weights
+    barycentric[seen] = np.stack(weights, axis=1)
     depth = np.full(len(nearest), np.inf, np.float32)
-    depth[seen] = sum(weights[:, k] * corners[winners, k, 2] for k in range(3))
+    depth[seen] = sum(weights[k] * corners[2, k] for k in range(3))
     return Fragments(
         face.reshape(shape), barycentric.reshape(*shape, 3), depth.reshape(shape)
     )
