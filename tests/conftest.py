@@ -16,11 +16,6 @@ jax.config.update("jax_compilation_cache_dir", str(REPOSITORY / ".jax_cache"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.02)
 
 
-def pytest_configure(config):
-    """Lets test files of different folders share a name (`test_keypoints.py`)."""
-    config.option.importmode = "importlib"
-
-
 @pytest.fixture(scope="session")
 def shared() -> pathlib.Path:
     """The folder of golden arrays; tests that need it skip where it is absent."""

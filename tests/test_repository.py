@@ -255,12 +255,11 @@ def test_readme_and_ci_give_the_same_test_command():
 
 def test_dependencies_are_declared():
     """Every top-level module that the package imports comes with a declared name."""
-    declared = (REPOSITORY / "setup.py").read_text().lower()
+    declared = (REPOSITORY / "setup.py").read_text().lower().replace("_", "-")
     renamed = {
         "pil": "pillow",
         "skimage": "scikit-image",
         "orbax": "orbax-checkpoint",
-        "dm_pix": "dm-pix",
         "absl": "absl-py",
     }
     for path in FILES:
@@ -272,5 +271,5 @@ def test_dependencies_are_declared():
                 names = [node.module]
             for name in {name.split(".")[0] for name in names}:
                 if name not in sys.stdlib_module_names and name != "volhuman":
-                    wanted = renamed.get(name.lower(), name.lower())
+                    wanted = renamed.get(name.lower(), name.lower().replace("_", "-"))
                     assert f'"{wanted}' in declared, f"{_name(path)}: {name}"

@@ -107,7 +107,7 @@ def limit_loss(pose: jax.Array) -> jax.Array:
     for name, (axis, low, high) in _HINGES.items():
         rotation = pose[JOINT_INDEX[name] - 1]
         total += _excess(rotation[axis], low, high)
-        # Twist of the forearm and shin passes through, so only one axis is narrow.
+        # The other two axes are limited to what a twist of forearm or shin needs.
         for other in range(3):
             if other != axis:
                 total += _excess(rotation[other], -_OFF_HINGE, _OFF_HINGE)

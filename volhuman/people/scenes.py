@@ -51,7 +51,7 @@ def sample_background(generator: np.random.Generator) -> Background:
     kind = str(generator.choice(list(KINDS), p=list(KINDS.values())))
     hue = generator.uniform(0, 1, (6, 3))
     grey = hue.mean(1, keepdims=True)
-    saturation = generator.uniform(0.05, 0.6, (6, 1))
+    saturation = generator.uniform(0.03, 0.42, (6, 1))
     level = generator.uniform(0.15, 0.95, (6, 1))
     colours = np.clip((grey + saturation * (hue - grey)) / grey * level * 0.6, 0.02, 1)
     return Background(

@@ -129,11 +129,7 @@ def sample_recipe(seed: int) -> Recipe:
     lower, hangings = _below_the_waist(generator, feminine, uppers)
     if generator.random() < 0.3 and uppers[0].kind in ("tank", "tee", "long", "shirt"):
         uppers.append(_outer(generator))
-    hangings += [
-        tail
-        for upper in uppers
-        if (tail := _tail(generator, upper, has_skirt=lower is None))
-    ]
+    hangings += _tails(generator, uppers, has_skirt=lower is None)
     hair = _hair(generator, feminine)
     return Recipe(
         seed=seed,
@@ -296,21 +292,30 @@ def _lower(generator, kind):
     )
 
 
-def _tail(generator, upper, *, has_skirt):
-    """The part of a garment that hangs below the hip bones, or None."""
-    if upper.hem > upper.body_hem - 1e-9 or (has_skirt and not upper.is_outer):
-        return None
-    return Hanging(
-        label="outerwear" if upper.is_outer else "top",
-        top=0.13,
-        length=0.13 - upper.hem,
-        clearance=(0.016 if upper.is_outer else 0.004) + 0.02 * has_skirt,
-        flare=generator.uniform(0.02, 0.2) + 2 * upper.slack,
-        pleats=int(generator.integers(4, 9)),
-        pleat_depth=generator.uniform(0.002, 0.012),
-        phase=generator.uniform(0, 2 * np.pi),
-        pattern=upper.pattern,
-    )
+def _tails(generator, uppers, *, has_skirt):
+    """The parts of garments that hang below the hip bones."""
+    tails = []
+    for upper in uppers:
+        free = upper.hem < upper.body_hem and (upper.is_outer or not has_skirt)
+        hidden = any(other.hem <= upper.hem for other in uppers if other is not upper)
+        under = len(uppers) == 2 and not upper.is_outer
+        if not free or (under and hidden):
+            continue
+        tail = Hanging(
+            label="outerwear" if upper.is_outer else "top",
+            top=0.13,
+            length=0.13 - upper.hem,
+            clearance=(0.016 if upper.is_outer else 0.004) + 0.02 * has_skirt,
+            flare=generator.uniform(0.02, 0.2) + 2 * upper.slack,
+            pleats=int(generator.integers(4, 9)),
+            pleat_depth=generator.uniform(0.002, 0.012),
+            phase=generator.uniform(0, 2 * np.pi),
+            pattern=upper.pattern,
+        )
+        # What is worn underneath has no room to swing.
+        slim = dataclasses.replace(tail, flare=0.02, pleat_depth=0.0)
+        tails.append(slim if under else tail)
+    return tails
 
 
 def _footwear(generator, feminine, *, wears_skirt):

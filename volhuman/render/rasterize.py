@@ -62,7 +62,25 @@ def rasterize(
     """
     check_option("keep", keep, ("both", "front", "back"))
     height, width = shape
-    faces = np.asarray(faces)
+    numbers, corners, low, high = _drawn(points, np.asarray(faces), shape, keep)
+    nearest = np.full(height * width, np.iinfo(np.uint64).max, np.uint64)
+    for batch, x, y in _batches(low, high):
+        x, y = low[0, batch][:, None] + x, low[1, batch][:, None] + y
+        weights = _barycentric(x + 0.5, y + 0.5, corners[..., batch, None])
+        least = np.minimum(np.minimum(weights[0], weights[1]), weights[2])
+        covered = (least >= -1e-9) & (x <= high[0, batch][:, None])
+        covered &= y <= high[1, batch][:, None]
+        which, where = np.nonzero(covered)
+        rows = batch[which]
+        z = sum(weights[k][which, where] * corners[2, k, rows] for k in range(3))
+        pixel = y[which, where] * width + x[which, where]
+        np.minimum.at(nearest, pixel, _rank(z, rows))
+    return _finish(nearest, numbers, corners, shape)
+
+
+def _drawn(points, faces, shape, keep):
+    """Faces with a pixel: numbers, corners `(axis, 3, N)` and boxes `(2, N)`."""
+    height, width = shape
     # Axis, corner, face: each operation below then runs over contiguous memory.
     axes = np.ascontiguousarray(np.asarray(points, np.float64).T)
     corners = np.take(axes, np.ascontiguousarray(faces.T), axis=1)
@@ -83,22 +101,8 @@ def rasterize(
     low = np.maximum(low, 0)
     high = np.minimum(high, np.array([[width - 1], [height - 1]]))
     kept = np.nonzero((high[0] >= low[0]) & (high[1] >= low[1]))[0]
-    numbers, corners = numbers[kept], corners[..., kept]
     low, high = low[:, kept].astype(np.int64), high[:, kept].astype(np.int64)
-
-    nearest = np.full(height * width, np.iinfo(np.uint64).max, np.uint64)
-    for batch, x, y in _batches(low, high):
-        x, y = low[0, batch][:, None] + x, low[1, batch][:, None] + y
-        weights = _barycentric(x + 0.5, y + 0.5, corners[..., batch, None])
-        least = np.minimum(np.minimum(weights[0], weights[1]), weights[2])
-        covered = (least >= -1e-9) & (x <= high[0, batch][:, None])
-        covered &= y <= high[1, batch][:, None]
-        which, where = np.nonzero(covered)
-        rows = batch[which]
-        z = sum(weights[k][which, where] * corners[2, k, rows] for k in range(3))
-        pixel = y[which, where] * width + x[which, where]
-        np.minimum.at(nearest, pixel, _rank(z, rows))
-    return _finish(nearest, numbers, corners, shape)
+    return numbers[kept], corners[..., kept], low, high
 
 
 def _batches(low, high):
