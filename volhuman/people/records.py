@@ -38,6 +38,8 @@ from volhuman.people.poses import sample_posed_person
 from volhuman.people.scenes import render_background, sample_background
 from volhuman.people.views import View, render
 
+# Raised with every change of what is drawn: data sets carry it in their name.
+GENERATOR_VERSION = "1.0.0"
 VARIANTS = ("pairs", "views", "registrations")
 NUM_VIEWS = 4
 NUM_CORRESPONDENCES = 400
