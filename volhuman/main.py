@@ -2,6 +2,8 @@ r"""The command line of volhuman.
 
     python -m volhuman.main --config=experiments/register.py --config.input=PHOTO \
         --config.keypoints=FILE --config.output=DIR
+    python -m volhuman.main --config=experiments/people.py --config.mode=build
+    python -m volhuman.main --config=experiments/evaluate.py --config.kind=images
 
 Exit codes: 0 done, 1 unexpected failure, 2 unusable input (one sentence says which),
 130 interrupted.
@@ -10,12 +12,13 @@ Exit codes: 0 done, 1 unexpected failure, 2 unusable input (one sentence says wh
 import inspect
 import logging
 import sys
+from collections.abc import Callable
 
 from volhuman import configuration
+from volhuman.data.config import PeopleOptions
 from volhuman.deform_and_learn.config import RegisterConfig
 from volhuman.errors import InputError
-
-_REGISTER = "experiments/register.py"
+from volhuman.evaluation.config import EvaluateConfig
 
 
 def run(arguments: list[str]) -> int:
@@ -23,18 +26,17 @@ def run(arguments: list[str]) -> int:
     # JAX reports every accelerator it looks for; only what the task says matters here.
     logging.getLogger("jax").setLevel(logging.ERROR)
     if {"-h", "--help"} & set(arguments[1:]):
-        print(f"{__doc__}\nOptions of {_REGISTER}, as --config.NAME=VALUE:\n")
-        print(inspect.getdoc(RegisterConfig))
+        print(_help())
         return 0
     try:
         config = configuration.parse(arguments)
-        tasks = {"register": _register}
-        if config.get("task") not in tasks:
+        if config.get("task") not in _TASKS:
             raise InputError(
                 f"the configuration's task is {config.get('task')!r}, expected one of "
-                f"{', '.join(tasks)}"
+                f"{', '.join(_TASKS)}"
             )
-        return tasks[config.task](config)
+        options, task = _TASKS[config.task]
+        return task(configuration.as_dataclass(config, options))
     except InputError as error:
         print(f"volhuman: {error}", file=sys.stderr)
         return 2
@@ -43,11 +45,42 @@ def run(arguments: list[str]) -> int:
         return 130
 
 
-def _register(config) -> int:
-    # Imported here: help and configuration errors need not wait for JAX.
+def _help() -> str:
+    options = [
+        f"Options of experiments/{name}.py, as --config.NAME=VALUE:\n\n"
+        + inspect.getdoc(options)
+        for name, (options, _) in _TASKS.items()
+    ]
+    return "\n\n".join([__doc__, *options])
+
+
+# The tasks import what they need when they run: help and configuration errors need not
+# wait for JAX.
+
+
+def _register(options: RegisterConfig) -> int:
     from volhuman.deform_and_learn.predict import register_photographs
 
-    return register_photographs(configuration.as_dataclass(config, RegisterConfig))
+    return register_photographs(options)
+
+
+def _people(options: PeopleOptions) -> int:
+    from volhuman.data.people_task import run_people
+
+    return run_people(options)
+
+
+def _evaluate(options: EvaluateConfig) -> int:
+    from volhuman.evaluation.task import evaluate_folders
+
+    return evaluate_folders(options)
+
+
+_TASKS: dict[str, tuple[type, Callable[..., int]]] = {
+    "register": (RegisterConfig, _register),
+    "people": (PeopleOptions, _people),
+    "evaluate": (EvaluateConfig, _evaluate),
+}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Metrics whose numbers can be compared: definitions, protocols, intervals, tables."""
