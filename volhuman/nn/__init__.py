@@ -1,0 +1,1 @@
+"""Flax blocks that more than one system is built from."""

@@ -1,0 +1,1 @@
+"""Reposing humans by warping 3D features."""

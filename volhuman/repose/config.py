@@ -1,0 +1,218 @@
+"""Sizes and options of the reposing network and its training."""
+
+import dataclasses
+
+from volhuman.errors import InputError
+
+WARPS = ("3d", "2d")
+POSES = ("3d", "2d")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Network:
+    """Architecture of generator and discriminator.
+
+    Source: Knoche, Sárándi & Leibe, "Reposing Humans by Warping 3D Features", section 3
+    and supplement; the defaults are the published sizes.
+
+    Attributes:
+        image_size: Side of the pictures; a multiple of 64.
+        depth: Slices D of the feature volume, which is a quarter of the picture wide
+            (33 in the published network, where one is padding).
+        channels: Channels of the feature volume.
+        pose_channels: Channels of the encoded target pose.
+        root: Channels of the encoders' root convolutions.
+        encoder: Stages of the image encoder (`nn.resnet.ResNetTrunk.stages`).
+        volume_units: Residual units in each of the three volume networks.
+        decoder: Units of the image decoder: (features, inner, doubles the size).
+        background: (kernel size, features) of the inpainter's encoder stages.
+        critic: Stages of the discriminator's trunk.
+        critic_slices: Slices of the heat maps that the discriminator reads.
+        joint_set: "panoptic19" or "body24" (`body.part_transforms`).
+        warp: "3d", or "2d" for the ablation: parts move by affine maps of the picture.
+        pose: "3d", or "2d" for the ablation: heat maps without depth.
+        published: Reproduce the published network bit by bit where new training
+            should not: statistics a row, grids of 2n - 1 aligned at the corners.
+    """
+
+    image_size: int = 256
+    depth: int = 33
+    channels: int = 64
+    pose_channels: int = 32
+    root: int = 64
+    encoder: tuple[tuple[int, int, int, int, int], ...] = (
+        (256, 64, 3, 1, 1),
+        (512, 128, 4, 1, 2),
+    )
+    volume_units: int = 3
+    decoder: tuple[tuple[int, int, bool], ...] = (
+        (1024, 256, False),
+        (1024, 256, False),
+        (512, 128, True),
+        (512, 128, False),
+        (512, 128, False),
+        (256, 64, True),
+    )
+    background: tuple[tuple[int, int], ...] = (
+        (7, 64),
+        (5, 128),
+        (5, 256),
+        (3, 512),
+        (3, 512),
+        (3, 512),
+        (3, 512),
+    )
+    critic: tuple[tuple[int, int, int, int, int], ...] = (
+        (256, 64, 3, 2, 1),
+        (512, 128, 4, 2, 1),
+        (1024, 256, 6, 2, 1),
+    )
+    critic_slices: int = 32
+    joint_set: str = "panoptic19"
+    warp: str = "3d"
+    pose: str = "3d"
+    published: bool = False
+
+    @property
+    def volume_shape(self) -> tuple[int, int, int]:
+        """Voxels (H, W, D) of masks and heat maps; published, less the padding."""
+        side = self.image_size // 4
+        return side, side, self.depth - (1 if self.published else 0)
+
+
+PAPER = Network()
+
+# Half a million multiplications a voxel less: trains on one GPU within half an hour.
+MEDIUM = Network(
+    depth=32,
+    channels=24,
+    pose_channels=16,
+    root=32,
+    encoder=((128, 32, 2, 1, 1), (256, 64, 2, 1, 2)),
+    volume_units=2,
+    decoder=((384, 96, False), (192, 48, True), (192, 48, False), (96, 24, True)),
+    background=((7, 32), (5, 64), (5, 128), (3, 192), (3, 192), (3, 192)),
+    critic=((128, 32, 2, 2, 1), (256, 64, 2, 2, 1), (384, 96, 3, 2, 1)),
+    critic_slices=16,
+    joint_set="body24",
+)
+
+# Trains on two CPU cores.
+SMALL = Network(
+    image_size=64,
+    depth=16,
+    channels=16,
+    pose_channels=8,
+    root=24,
+    encoder=((64, 16, 1, 1, 1), (96, 24, 2, 1, 2)),
+    volume_units=1,
+    decoder=((160, 40, False), (96, 24, True), (48, 12, True)),
+    background=((5, 16), (3, 32), (3, 48), (3, 64), (3, 64)),
+    critic=((48, 12, 1, 2, 1), (96, 24, 1, 2, 1)),
+    critic_slices=8,
+    joint_set="body24",
+)
+
+NETWORKS = {"paper": PAPER, "medium": MEDIUM, "small": SMALL}
+
+
+def find_network(name: str) -> Network:
+    """Returns a preset by name.
+
+    Raises:
+        InputError: If there is none of that name.
+    """
+    if name not in NETWORKS:
+        raise InputError(
+            f"the configuration's network is {name!r}, expected one of "
+            f"{', '.join(NETWORKS)}"
+        )
+    return NETWORKS[name]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReposeConfig:
+    """Trains, evaluates, describes and runs the reposing network.
+
+    Attributes:
+        task: "repose".
+        mode: "train", "evaluate", "predict" or "describe".
+        network: Preset of sizes: paper, medium or small.
+        warp: "3d"; "2d" for the ablation.
+        pose: "3d"; "2d" for the ablation.
+        published: Network with the quirks of the published one, for imported weights.
+        workdir: Folder of the training run.
+        data_dir: Folder of the data sets.
+        num_people: People in the data set; 0 for the only one that is built.
+        steps: Training steps.
+        batch_size: Pairs a step.
+        seed: Seed of parameters, data order and augmentation.
+        learning_rate: Adam's rate for both networks.
+        perceptual: Weight of the perceptual distance.
+        adversarial: Weight of the adversarial loss, 0 to train without discriminator.
+        vgg: VGG19 weights (`.npz` or `.safetensors`); empty for the pyramid distance.
+        average: Decay of the average of the generator's parameters that is evaluated.
+        augment: Random colour and geometry.
+        save_every: Steps between checkpoints.
+        evaluate_every: Steps between evaluations, 0 for none.
+        log_every: Steps a row of metrics.
+        num_devices: Devices to train on, 0 for all.
+        weights: Weight file for evaluate and predict; empty for the bundled one.
+        input: Photographs of the person, separated by commas.
+        keypoints: Joint files of the photographs, separated by commas.
+        target: Joint file, or a folder of them, or a motion (`.bvh`, `.npz`).
+        output: Folder for the results.
+        overwrite: Replace existing results.
+        smoothing: Frames over which a motion is smoothed, 0 for none.
+    """
+
+    task: str = "repose"
+    mode: str = "train"
+    network: str = "small"
+    warp: str = "3d"
+    pose: str = "3d"
+    published: bool = False
+    workdir: str = "output/repose/run"
+    data_dir: str = "data"
+    num_people: int = 0
+    steps: int = 20_000
+    batch_size: int = 8
+    seed: int = 0
+    learning_rate: float = 2e-4
+    perceptual: float = 3.0
+    adversarial: float = 1.0
+    vgg: str = ""
+    average: float = 0.999
+    augment: bool = True
+    save_every: int = 1000
+    evaluate_every: int = 1000
+    log_every: int = 100
+    num_devices: int = 0
+    weights: str = ""
+    input: str = ""
+    keypoints: str = ""
+    target: str = ""
+    output: str = "output/repose"
+    overwrite: bool = False
+    smoothing: int = 0
+
+
+def network_of(config: ReposeConfig) -> Network:
+    """Returns the architecture that a configuration names.
+
+    Raises:
+        InputError: If an option is unknown.
+    """
+    for name, allowed in (("warp", WARPS), ("pose", POSES)):
+        value = getattr(config, name)
+        if value not in allowed:
+            raise InputError(
+                f"the configuration's {name} is {value!r}, expected one of "
+                f"{', '.join(allowed)}"
+            )
+    return dataclasses.replace(
+        find_network(config.network),
+        warp=config.warp,
+        pose=config.pose,
+        published=config.published,
+    )

@@ -1,0 +1,187 @@
+"""Generator and discriminator of the reposing system.
+
+The generator lifts a photograph to a feature volume, moves the ten body parts to the
+target pose, paints the person from the moved volume and an encoding of the pose, and
+blends it over an inpainted background.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from volhuman.geometry.warp import warp_parts
+from volhuman.nn.convolution import VolumeConv
+from volhuman.nn.normalization import GroupNorm
+from volhuman.nn.parallel import map_examples
+from volhuman.nn.resnet import ResNetTrunk
+from volhuman.repose.background import BackgroundInpainter
+from volhuman.repose.blocks import DecoderUnit, VolumeUnit
+from volhuman.repose.config import Network
+
+
+class Generator(nn.Module):
+    """Paints a photographed person in another pose.
+
+    Source: Knoche, Sárándi & Leibe, "Reposing Humans by Warping 3D Features", section
+    3, figure 2.
+
+    Attributes:
+        network: Sizes.
+    """
+
+    network: Network
+
+    def setup(self):
+        network = self.network
+        units = lambda: [
+            VolumeUnit(by_row=network.published) for _ in range(network.volume_units)
+        ]
+        self.encoder = ResNetTrunk(network.root, network.encoder)
+        self.lift_norm = GroupNorm()
+        self.lift = nn.Conv(network.depth * network.channels, (3, 3))
+        self.volume_units = units()
+        self.pose_root = VolumeConv(network.pose_channels)
+        self.pose_units = units()
+        self.merge_units = units()
+        self.decoder = [
+            DecoderUnit(features, inner, doubles, network.published)
+            for features, inner, doubles in network.decoder
+        ]
+        self.head_norm = GroupNorm()
+        self.head = nn.Conv(4, (3, 3))
+        self.background = BackgroundInpainter(network)
+
+    def __call__(
+        self,
+        images: jax.Array,
+        masks: jax.Array,
+        maps: jax.Array,
+        heatmaps: jax.Array,
+        noise: jax.Array,
+    ) -> dict[str, jax.Array]:
+        """Reposes.
+
+        Args:
+            images: `(B, S, H, W, 3)` in [-1, 1], S photographs of one person; the
+                background is that of the first.
+            masks: `(B, S, P, h, w, d)` part masks in each photograph.
+            maps: `(B, S, P, 3, 4)` where each part of the target pose reads there.
+            heatmaps: `(B, h, w, d, J)` the target pose.
+            noise: `(B, H, W, 1)` normal noise for the background.
+
+        Returns:
+            "image" `(B, H, W, 3)` in [-1, 1], and what it is made of: "foreground",
+            "background", "mask" `(B, H, W, 1)`, "volume", "warped", "merged".
+        """
+        padded, masks, heatmaps, noise = self._pad(images, masks, heatmaps, noise)
+        lifted = self.lift_images(padded)
+        volume = lifted
+        for unit in self.volume_units:
+            volume = unit(volume)
+        batch, sources = images.shape[:2]
+        warped = map_examples(
+            warp_parts,
+            volume,
+            masks.reshape(-1, *masks.shape[2:]),
+            maps.reshape(-1, *maps.shape[2:]),
+        )
+        # Parts seen in several photographs are merged as parts of one are.
+        warped = warped.reshape(batch, sources, *warped.shape[1:]).max(1)
+        merged = jnp.concatenate([warped, self.encode_pose(heatmaps)], axis=-1)
+        for unit in self.merge_units:
+            merged = unit(merged)
+        foreground, mask = self.paint(merged)
+        valid = self._background_mask(masks[:, 0], padded.shape[2])
+        background = self.background(padded[:, 0], valid, noise)
+        image = mask * foreground + (1 - mask) * background
+        if self.network.published:
+            image = image[:, 1:, 1:]
+        return {
+            "image": image,
+            "foreground": foreground,
+            "background": background,
+            "mask": mask,
+            "lifted": lifted,
+            "volume": volume,
+            "warped": warped,
+            "merged": merged,
+        }
+
+    def lift_images(self, images: jax.Array) -> jax.Array:
+        """Lifts `(B, S, H, W, 3)` to feature volumes `(B S, h, w, d, C)`."""
+        features = self.encoder(images.reshape(-1, *images.shape[2:]))
+        y = self.lift(nn.relu(self.lift_norm(features)))
+        return y.reshape(*y.shape[:3], -1, self.network.channels)
+
+    def encode_pose(self, heatmaps: jax.Array) -> jax.Array:
+        """Encodes the target pose `(B, h, w, d, J)` as `(B, h, w, d, C')`."""
+        y = self.pose_root(heatmaps)
+        for unit in self.pose_units:
+            y = unit(y)
+        return y
+
+    def paint(self, volume: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Projects `(B, h, w, d, C)` to colour in [-1, 1] and coverage in [0, 1]."""
+        y = volume.reshape(*volume.shape[:3], -1)
+        for unit in self.decoder:
+            y = unit(y)
+        y = self.head(nn.relu(self.head_norm(y)))
+        return jnp.tanh(y[..., :3]), nn.sigmoid(y[..., 3:])
+
+    def _pad(self, images, masks, heatmaps, noise):
+        """The published network adds a row of zeros at the end of every axis."""
+        if not self.network.published:
+            return images, masks, heatmaps, noise
+        end = lambda x, axes: jnp.pad(x, [(0, int(a in axes)) for a in range(x.ndim)])
+        return (
+            end(images, (2, 3)),
+            end(masks, (3, 4, 5)),
+            end(heatmaps, (1, 2, 3)),
+            end(noise, (1, 2)),
+        )
+
+    def _background_mask(self, masks, size):
+        """Pixels `(B, H, W, 1)` without a part in front."""
+        hole = masks.max((1, 4))
+        if self.network.published:
+            hole = hole[:, :-1, :-1]
+        valid = 1 - jnp.repeat(jnp.repeat(hole, 4, axis=1), 4, axis=2)
+        missing = size - valid.shape[1]
+        valid = jnp.pad(valid, ((0, 0), (0, missing), (0, missing)))
+        # A hole is a hole: partial convolution needs no gradient by the joints.
+        return jax.lax.stop_gradient((valid > 0.5).astype(masks.dtype))[..., None]
+
+
+class Discriminator(nn.Module):
+    """Judges whether a picture shows the person of another picture in a pose.
+
+    Source: Knoche et al., section 3.5; the logit is the mean over positions. The
+    published code also averages over the batch.
+
+    Attributes:
+        network: Sizes.
+    """
+
+    network: Network
+
+    @nn.compact
+    def __call__(
+        self, source: jax.Array, candidate: jax.Array, heatmaps: jax.Array
+    ) -> jax.Array:
+        """Judges.
+
+        Args:
+            source: `(B, H, W, 3)` in [-1, 1].
+            candidate: `(B, H, W, 3)`.
+            heatmaps: `(B, H, W, D, J)` target pose at the size of the picture.
+
+        Returns:
+            `(B,)` logits.
+        """
+        flat = heatmaps.reshape(*heatmaps.shape[:3], -1)
+        x = jnp.concatenate([source, candidate, flat], axis=-1)
+        if self.network.published:
+            x = jnp.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))
+        x = ResNetTrunk(self.network.root, self.network.critic, name="trunk")(x)
+        x = nn.relu(GroupNorm(name="norm")(x))
+        return nn.Conv(1, (3, 3), name="head")(x).mean((1, 2, 3))
