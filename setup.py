@@ -36,8 +36,10 @@ setup(
     ],
     extras_require={
         "video": ["imageio>=2.37,<3", "imageio-ffmpeg>=0.6,<1"],
+        # People-Snapshot stores masks and poses in HDF5.
+        "datasets": ["h5py>=3.12,<4"],
         # rtree: trimesh needs it for the ray tests that the suite compares with.
-        "dev": ["pytest>=8,<10", "rtree>=1.4,<2", "ruff>=0.15,<1"],
+        "dev": ["h5py>=3.12,<4", "pytest>=8,<10", "rtree>=1.4,<2", "ruff>=0.15,<1"],
         "bench": [
             "roma>=1.5",
             "smplx>=0.1.28",

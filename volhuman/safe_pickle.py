@@ -45,13 +45,20 @@ from volhuman.safe_pickle_values import (
 _MAX_OPERATIONS = 2_000_000
 
 
-def load_pickle(path: str | Path, *, max_bytes: int = 1 << 30) -> object:
+def load_pickle(
+    path: str | Path,
+    *,
+    max_bytes: int = 1 << 30,
+    max_operations: int | None = None,
+) -> object:
     """Loads containers, numbers, text and arrays; SciPy's sparse matrices become dense.
 
     Args:
         path: a file written by Python 2 or 3 with protocol 0 to 5.
         max_bytes: larger files are refused; the arrays built from a file may take four
             times as much.
+        max_operations: longer programs are refused, by default those of more than two
+            million operations; one array takes about 25.
 
     Returns:
         Plain Python and NumPy objects, and `ChumpyObject` for chumpy's classes.
@@ -74,17 +81,42 @@ def load_pickle(path: str | Path, *, max_bytes: int = 1 << 30) -> object:
             f"{path} has {size} bytes, more than the limit of {max_bytes}; "
             "raise max_bytes if the file is yours."
         )
+    return load_pickled(
+        data, str(path), max_bytes=max_bytes, max_operations=max_operations
+    )
+
+
+def load_pickled(
+    data: bytes,
+    source: str,
+    *,
+    max_bytes: int = 1 << 30,
+    max_operations: int | None = None,
+) -> object:
+    """Loads what `load_pickle` does from bytes, such as the content of an `.npy` file.
+
+    Args:
+        data: the pickle.
+        source: where it comes from, for messages.
+        max_bytes: the arrays built from it may take four times as much.
+        max_operations: as in `load_pickle`.
+
+    Raises:
+        InputError: as in `load_pickle`.
+    """
     try:
-        return _Machine(data, Budget(4 * max_bytes)).run()
+        return _Machine(data, Budget(4 * max_bytes)).run(
+            max_operations or _MAX_OPERATIONS
+        )
     except RefusedError as refusal:
         raise InputError(
-            f"{path} {refusal}; it was not loaded: convert it to .npz."
+            f"{source} {refusal}; it was not loaded: convert it to .npz."
         ) from refusal
     # Arbitrary bytes make the checks and NumPy's own fail in any way, MemoryError and
     # RecursionError included.
     except Exception as error:
         raise InputError(
-            f"{path} is no pickle file, or a damaged one ({type(error).__name__}: "
+            f"{source} is no pickle file, or a damaged one ({type(error).__name__}: "
             f"{printable(str(error))}); copy it again."
         ) from error
 
@@ -100,9 +132,9 @@ class _Machine:
         self.marks: list[int] = []
         self.memo: dict[int, object] = {}
 
-    def run(self) -> object:
+    def run(self, max_operations: int) -> object:
         """Executes the program and returns the object that it leaves."""
-        for _ in range(_MAX_OPERATIONS):
+        for _ in range(max_operations):
             code = self.take(1)
             if code == pickle.STOP:
                 result = self.pop()
@@ -111,7 +143,7 @@ class _Machine:
             if code not in _ACTIONS:
                 raise ValueError(f"unknown operation {code!r}")
             _ACTIONS[code](self)
-        raise RefusedError(f"takes more than {_MAX_OPERATIONS} operations")
+        raise RefusedError(f"takes more than {max_operations} operations")
 
     def take(self, count: int) -> bytes:
         """Reads `count` bytes; a length beyond the file never allocates."""

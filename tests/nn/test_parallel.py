@@ -13,11 +13,20 @@ def test_a_mesh_changes_nothing_but_the_place(key):
     masks = jnp.ones((8, 3, 4, 4, 4))
     maps = jnp.broadcast_to(jnp.eye(3, 4), (8, 3, 3, 4))
     maps = maps.at[:, :, :, 3].add(0.1 * jax.random.normal(key, (8, 3, 3)))
-    function = jax.jit(lambda *arrays: map_examples(warp_parts, *arrays))
+
+    @jax.jit
+    def function(volume, masks, maps):
+        def loss(volume):
+            warped = map_examples(warp_parts, volume, masks, maps)
+            return (warped**2).sum(), warped
+
+        return jax.grad(loss, has_aux=True)(volume)
+
     alone = function(volume, masks, maps)
     mesh = jax.make_mesh((8,), (DATA_AXIS,), axis_types=(jax.sharding.AxisType.Auto,))
     spread = jax.NamedSharding(mesh, jax.P(DATA_AXIS))
     with jax.set_mesh(mesh):
         many = function(*jax.device_put((volume, masks, maps), spread))
-    assert len(many.sharding.device_set) == 8
-    np.testing.assert_allclose(alone, many, atol=1e-6)
+    for one, other in zip(alone, many, strict=True):
+        assert len(other.sharding.device_set) == 8
+        np.testing.assert_allclose(one, other, atol=1e-6)

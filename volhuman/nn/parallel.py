@@ -28,6 +28,11 @@ def map_examples(function: Callable[..., jax.Array], *arrays: jax.Array) -> jax.
     if DATA_AXIS in mesh.manual_axes:  # already inside a shard_map
         return mapped(*arrays)
     spec = jax.P(DATA_AXIS)
+    # Loops inside begin with constants, which the check of varying axes refuses.
     return jax.shard_map(
-        mapped, mesh=mesh, in_specs=(spec,) * len(arrays), out_specs=spec
+        mapped,
+        mesh=mesh,
+        in_specs=(spec,) * len(arrays),
+        out_specs=spec,
+        check_vma=False,
     )(*arrays)

@@ -1,5 +1,7 @@
 """Training of the reposing network as three pure functions."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -49,112 +51,126 @@ def make_task(
     Returns:
         The task; batches hold `FIELDS` as in the data set of pairs.
     """
-    network = network_of(config)
-    optimizer = adam(config.learning_rate, b1=0.5)
-    is_adversarial = config.adversarial > 0
-    mirror = mirror_order(find_joint_set(network.joint_set))
+    training = _Training(
+        config, network_of(config), vgg, adam(config.learning_rate, b1=0.5)
+    )
+    return Task(training.init, training.update, training.evaluate)
 
-    def init(key):
+
+@dataclasses.dataclass(frozen=True)
+class _Training:
+    """The three functions of the task, with what they share."""
+
+    config: ReposeConfig
+    network: Network
+    vgg: tuple[VggParams, str] | None
+    optimizer: optax.GradientTransformation
+
+    def init(self, key):
         generator_key, discriminator_key = jax.random.split(key)
-        generator = init_generator(network, generator_key)
+        generator = init_generator(self.network, generator_key)
         state = {
             "step": jnp.zeros((), jnp.int32),
             "generator": generator,
             "average": jax.tree.map(jnp.copy, generator),
-            "generator_optimizer": optimizer.init(generator),
+            "generator_optimizer": self.optimizer.init(generator),
         }
-        if is_adversarial:
-            discriminator = _init_discriminator(network, discriminator_key)
+        if self.config.adversarial:
+            discriminator = _init_discriminator(self.network, discriminator_key)
             state["discriminator"] = discriminator
-            state["discriminator_optimizer"] = optimizer.init(discriminator)
-        if vgg is not None:
-            state["vgg"] = vgg[0]
+            state["discriminator_optimizer"] = self.optimizer.init(discriminator)
+        if self.vgg is not None:
+            state["vgg"] = self.vgg[0]
         return state
 
-    def update(state, batch, key, *, axis_name=None):
+    def update(self, state, batch, key, *, axis_name=None):
         augment_key, noise_key = jax.random.split(key)
-        batch = {name: batch[name] for name in FIELDS}
-        if config.augment:
-            keys = jax.random.split(augment_key, len(batch["image_source"]))
-            batch = jax.vmap(lambda k, e: augment_pair(k, e, mirror=mirror))(
-                keys, batch
-            )
+        batch = self._augment(augment_key, {name: batch[name] for name in FIELDS})
         source, target = _pictures(batch)
         noise = jax.random.normal(noise_key, (*source.shape[:3], 1))
-        heatmaps = None
-        if is_adversarial:
-            heatmaps = picture_heatmaps(network, batch["joints_target"])
 
-        def generator_loss(params):
-            painted = _paint(network, params, batch, source, noise)
-            distance = _distance(state, painted, target)
-            loss = config.perceptual * distance
-            loss += _DECAY * kernel_decay(params, ("encoder",))
-            metrics = {"distance": distance, "l1": jnp.abs(painted - target).mean()}
-            if is_adversarial:
-                fake = _judge(state["discriminator"], source, painted, heatmaps)
-                metrics["adversarial"] = generator_adversarial_loss(fake)
-                loss += config.adversarial * metrics["adversarial"]
-            return loss, (painted, metrics | {"loss": loss})
+        def loss(params):
+            painted = _paint(self.network, params, batch, source, noise)
+            total, metrics = self._generator_loss(
+                state, params, batch, painted, source, target
+            )
+            return total, (painted, metrics)
 
-        gradients, (painted, metrics) = jax.grad(generator_loss, has_aux=True)(
-            state["generator"]
-        )
-        state = state | _step(state, "generator", average(gradients, axis_name))
+        gradients, (painted, metrics) = jax.grad(loss, has_aux=True)(state["generator"])
+        state = self._step(state, "generator", average(gradients, axis_name))
         state["average"] = exponential_moving_average(
             state["average"],
             state["generator"],
-            decay=config.average,
+            decay=self.config.average,
             step=state["step"],
         )
-        if is_adversarial:
-
-            def critic_loss(params):
-                real = _judge(params, source, target, heatmaps)
-                fake = _judge(params, source, painted, heatmaps)
-                decay = kernel_decay(params, ("trunk",))
-                return discriminator_loss(real, fake) + _DECAY * decay
-
+        if self.config.adversarial:
             painted = jax.lax.stop_gradient(painted)
-            loss, gradients = jax.value_and_grad(critic_loss)(state["discriminator"])
-            metrics["discriminator"] = loss
-            gradients = average(gradients, axis_name)
-            state = state | _step(state, "discriminator", gradients)
+            metrics["discriminator"], gradients = jax.value_and_grad(self._critic_loss)(
+                state["discriminator"], batch, painted, source, target
+            )
+            state = self._step(state, "discriminator", average(gradients, axis_name))
         state["step"] = state["step"] + 1
         return state, average(metrics, axis_name)
 
-    def evaluate(state, batch, key):
+    def evaluate(self, state, batch, key):
         source, target = _pictures(batch)
         noise = jax.random.normal(key, (*source.shape[:3], 1))
-        painted = _paint(network, state["average"], batch, source, noise)
+        painted = _paint(self.network, state["average"], batch, source, noise)
         metrics = picture_metrics(painted, target, batch["mask_target"])
-        pictures = {
-            "source": (source + 1) / 2,
-            "painted": (painted + 1) / 2,
-            "target": (target + 1) / 2,
-        }
-        return {name: values.mean() for name, values in metrics.items()}, pictures
-
-    def _step(state, name, gradients):
-        updates, optimizer_state = optimizer.update(
-            gradients, state[f"{name}_optimizer"], state[name]
+        pictures = {"source": source, "painted": painted, "target": target}
+        return (
+            {name: values.mean() for name, values in metrics.items()},
+            {name: (picture + 1) / 2 for name, picture in pictures.items()},
         )
-        params = optax.apply_updates(state[name], updates)
-        return {name: params, f"{name}_optimizer": optimizer_state}
 
-    def _distance(state, painted, target):
-        if vgg is None:
+    def _augment(self, key, batch):
+        if not self.config.augment:
+            return batch
+        mirror = mirror_order(find_joint_set(self.network.joint_set))
+        keys = jax.random.split(key, len(batch["image_source"]))
+        return jax.vmap(lambda k, e: augment_pair(k, e, mirror=mirror))(keys, batch)
+
+    def _generator_loss(self, state, params, batch, painted, source, target):
+        distance = self._distance(state, painted, target)
+        loss = self.config.perceptual * distance
+        loss += _DECAY * kernel_decay(params, ("encoder",))
+        metrics = {"distance": distance, "l1": jnp.abs(painted - target).mean()}
+        if self.config.adversarial:
+            fake = self._judge(state["discriminator"], batch, source, painted)
+            metrics["adversarial"] = generator_adversarial_loss(fake)
+            loss += self.config.adversarial * metrics["adversarial"]
+        return loss, metrics | {"loss": loss}
+
+    def _critic_loss(self, params, batch, painted, source, target):
+        real = self._judge(params, batch, source, target)
+        fake = self._judge(params, batch, source, painted)
+        decay = kernel_decay(params, ("trunk",))
+        return discriminator_loss(real, fake) + _DECAY * decay
+
+    def _distance(self, state, painted, target):
+        if self.vgg is None:
             return pyramid_distance(painted, target)
         return vgg_distance(
-            state["vgg"], painted, target, layout=vgg[1], published=network.published
+            state["vgg"],
+            painted,
+            target,
+            layout=self.vgg[1],
+            published=self.network.published,
         )
 
-    def _judge(params, source, candidate, heatmaps):
-        return Discriminator(network).apply(
+    def _judge(self, params, batch, source, candidate):
+        heatmaps = picture_heatmaps(self.network, batch["joints_target"])
+        return Discriminator(self.network).apply(
             {"params": params}, source, candidate, heatmaps
         )
 
-    return Task(init, update, evaluate)
+    def _step(self, state, name, gradients):
+        updates, optimizer_state = self.optimizer.update(
+            gradients, state[f"{name}_optimizer"], state[name]
+        )
+        params = optax.apply_updates(state[name], updates)
+        return state | {name: params, f"{name}_optimizer": optimizer_state}
 
 
 def picture_metrics(
