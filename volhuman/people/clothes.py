@@ -68,8 +68,18 @@ def dress(body: FineBody, recipe: Recipe) -> DressedSurface:
         covered = covered & (fields.lower(body.rest, recipe.lower) <= 0)
     thickness = np.where(covered, 0, thickness)
     vertices = shod + vertex_normals(skin, body.faces) * thickness[:, None]
+    _keep_legs_apart(vertices, body.rest, slack)
     joints = body.joints + body.joint_dirs @ shape
     return DressedSurface(skin, vertices, slack, wrinkle, joints)
+
+
+def _keep_legs_apart(vertices, rest, slack):
+    """Keeps the fabric of each leg on its side of the middle, in place."""
+    x, y, _ = rest.T
+    leg = (y < -0.1) & (np.abs(x) < 0.3) & (np.abs(x) > 1e-4)
+    side = np.sign(x[leg])
+    free = np.maximum(side * vertices[leg, 0], 0.002 + slack[leg])
+    vertices[leg, 0] = side * free
 
 
 def _taut(body: FineBody, skin, field, *, rounds, cap):

@@ -20,7 +20,7 @@ _SLICE = 0.02
 # The fabric comes out of the garment above it over this length.
 _EMERGES = 0.05
 _START_INSIDE = 0.014
-_CAP_RISE = 0.035
+_LID_RISE = 0.015
 _STRETCH = 0.03
 
 
@@ -149,12 +149,10 @@ def close_tube(rings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     num_rings, count = rings.shape[:2]
     lid = rings[0].mean(0)
-    hem = rings[-1]
     # The lower lid lies a little up the tube, so that the hem reads as an edge.
-    recess = rings[-1 - min(2, num_rings - 2)].mean(0)
-    inner = recess + 0.9 * (hem - hem.mean(0))
-    inner[:, 1] = np.maximum(inner[:, 1], hem[:, 1] + 0.3 * _CAP_RISE)
-    bottom = inner.mean(0) + np.array([0, 0.5 * _CAP_RISE, 0])
+    recess = rings[-1 - min(2, num_rings - 2)]
+    inner = recess.mean(0) + 0.9 * (recess - recess.mean(0))
+    bottom = inner.mean(0) + np.array([0, _LID_RISE, 0])
     vertices = np.concatenate([rings.reshape(-1, 3), inner, [lid], [bottom]])
     return vertices, tube_faces(num_rings + 1, count)
 

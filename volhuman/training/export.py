@@ -1,0 +1,158 @@
+"""Weights of one network as one `.safetensors` file, for use without the training."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flax import traverse_util
+from safetensors import safe_open
+from safetensors.numpy import save
+
+from volhuman.checks import check_option
+from volhuman.errors import InputError
+from volhuman.training.arrays import check_same, first_not_finite
+from volhuman.training.manifest import VERSION
+
+_SUFFIX = ".safetensors"
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """Weights of a network.
+
+    Attributes:
+        params: Nested dicts of arrays, as Flax gives them.
+        config: Configuration that they were trained with.
+        step: Number of steps made.
+        sha256: Digest of all of this.
+    """
+
+    params: dict[str, Any]
+    config: dict[str, Any]
+    step: int
+    sha256: str
+
+
+def export_weights(
+    path: str | Path,
+    params: Mapping[str, Any],
+    *,
+    config: Mapping[str, Any],
+    step: int,
+    dtype: str = "float16",
+) -> str:
+    """Writes the weights of one network and returns their digest.
+
+    Args:
+        path: File that ends in `.safetensors`; replaced where it exists.
+        params: Nested dicts of arrays: what prediction needs and nothing else.
+        config: Stored with the weights as JSON.
+        step: Stored with the weights.
+        dtype: "float16" or "float32", for the floating arrays.
+
+    Raises:
+        InputError: If the file cannot be written.
+        ValueError: If a number is not finite, or too large for the type.
+    """
+    check_option("dtype", dtype, ("float16", "float32"))
+    path = Path(path)
+    if path.suffix != _SUFFIX:
+        raise InputError(f"{path}: weights are written as {_SUFFIX} files")
+    with np.errstate(over="ignore"):
+        tensors = {
+            name: _cast(np.asarray(leaf), dtype) for name, leaf in _flat(params).items()
+        }
+    name = first_not_finite(tensors)
+    if name:
+        raise ValueError(f"{name} holds numbers that are not finite in {dtype}")
+    text, number = json.dumps(dict(config), sort_keys=True), str(step)
+    digest = _digest(tensors, text, number)
+    metadata = {"config": text, "step": number, "sha256": digest}
+    metadata["version"] = VERSION
+    _write(path, save(tensors, metadata))
+    return digest
+
+
+def load_weights(path: str | Path, like: Mapping[str, Any]) -> Weights:
+    """Reads weights and compares them with a network.
+
+    Args:
+        path: File that `export_weights` wrote.
+        like: Nested dicts of arrays or `jax.ShapeDtypeStruct`, such as
+            `jax.eval_shape(module.init, key, *inputs)["params"]`; the types are taken
+            from it.
+
+    Raises:
+        InputError: If the file is missing or damaged, or holds other names or shapes;
+            the message lists what is only in the file and what only in the model.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file; give a file of weights")
+    expected = _flat(like)
+    try:
+        # The library compares the header with the size of the file.
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            slices = {name: file.get_slice(name) for name in sorted(file.keys())}
+            shapes = {name: str(x.get_shape()) for name, x in slices.items()}
+            check_same(
+                str(path), shapes, {k: str(list(x.shape)) for k, x in expected.items()}
+            )
+            tensors = {name: file.get_tensor(name) for name in slices}
+        config, step = json.loads(metadata["config"]), int(metadata["step"])
+        digest = _digest(tensors, metadata["config"], metadata["step"])
+        intact = metadata["sha256"] == digest
+    except InputError:
+        raise
+    # SafetensorError, KeyError, ValueError, TypeError: whatever damage leads to.
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(
+            f"{path}: not weights of volhuman, or damaged ({reason}); copy or export "
+            "them again"
+        ) from error
+    if not intact:
+        raise InputError(f"{path}: the weights have changed; copy the file again")
+    typed = {name: tensors[name].astype(x.dtype) for name, x in expected.items()}
+    params = traverse_util.unflatten_dict(typed, sep="/")
+    return Weights(params, config, step, digest)
+
+
+def _flat(params: Mapping[str, Any]) -> dict[str, Any]:
+    return traverse_util.flatten_dict(dict(params), sep="/")
+
+
+def _cast(array: np.ndarray, dtype: str) -> np.ndarray:
+    floating = array.dtype.kind == "f" or array.dtype.name == "bfloat16"
+    return np.asarray(array, dtype if floating else None, order="C")
+
+
+def _digest(tensors: Mapping[str, np.ndarray], config: str, step: str) -> str:
+    digest = hashlib.sha256(f"{config}\n{step}\n".encode())
+    for name, array in sorted(tensors.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _write(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: {error.strerror or error}; choose a place that can be written"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):  # renamed already, or never created
+            temporary.unlink()
