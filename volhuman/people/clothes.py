@@ -67,10 +67,18 @@ def dress(body: FineBody, recipe: Recipe) -> DressedSurface:
     if recipe.lower is not None:
         covered = covered & (fields.lower(body.rest, recipe.lower) <= 0)
     thickness = np.where(covered, 0, thickness)
-    vertices = shod + vertex_normals(skin, body.faces) * thickness[:, None]
+    vertices = shod + _outwards(body, skin) * thickness[:, None]
     _keep_legs_apart(vertices, body.rest, slack)
     joints = body.joints + body.joint_dirs @ shape
     return DressedSurface(skin, vertices, slack, wrinkle, joints)
+
+
+def _outwards(body: FineBody, skin):
+    """Unit directions in which cloth lies on the skin, parallel across its folds."""
+    direction = vertex_normals(skin, body.faces)
+    for _ in range(12):
+        direction = 0.5 * direction + 0.5 * (body.neighbours @ direction)
+    return direction / np.linalg.norm(direction, axis=1, keepdims=True)
 
 
 def _keep_legs_apart(vertices, rest, slack):
