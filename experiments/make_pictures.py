@@ -1,8 +1,8 @@
-"""Draws the README's pictures: the bundled example fitted, and sampled poses.
+"""Draws the README's pictures: the fitted example, sampled poses, synthetic people.
 
 Command: python -m volhuman.main --config=experiments/register.py && \
     python experiments/make_pictures.py
-Hardware and time: one CPU core, ten seconds. Writes experiments/pictures.
+Hardware and time: one CPU core, half a minute. Writes experiments/pictures.
 """
 
 from pathlib import Path
@@ -16,12 +16,14 @@ from volhuman.body.model import BodyParams, pose_body
 from volhuman.body.pose_sampler import KINDS, sample_pose
 from volhuman.body.template import load_template
 from volhuman.data.images import write_png
+from volhuman.people.gallery import channel_sheet, people_sheet
 from volhuman.render.shading import turntable
 
 _HERE = Path(__file__).parent
 _RESULT = _HERE.parent / "output" / "register" / "example"
 _EXAMPLE = _HERE.parent / "volhuman" / "assets" / "example.png"
 _SIZE = 320
+PEOPLE = [1002, 1004, 1014, 1021, 1026, 1043]
 
 
 def example_picture() -> np.ndarray:
@@ -64,6 +66,11 @@ def pose_picture() -> np.ndarray:
 def main(_):
     write_png(_HERE / "pictures" / "example.png", example_picture())
     write_png(_HERE / "pictures" / "poses.png", pose_picture())
+    # Photographs compress ten times better as JPEG.
+    people = people_sheet(PEOPLE, size=192, columns=2)
+    Image.fromarray(people).save(_HERE / "pictures" / "people.jpg", quality=85)
+    channels = channel_sheet(PEOPLE[:3], size=160)
+    Image.fromarray(channels).save(_HERE / "pictures" / "channels.jpg", quality=85)
 
 
 if __name__ == "__main__":

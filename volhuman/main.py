@@ -5,8 +5,10 @@ r"""The command line of volhuman.
     python -m volhuman.main --config=experiments/people.py --config.mode=build
     python -m volhuman.main --config=experiments/evaluate.py --config.kind=images
 
+    python -m volhuman.main --config=experiments/repose.py
+
 Exit codes: 0 done, 1 unexpected failure, 2 unusable input (one sentence says which),
-130 interrupted.
+3 training diverged, 130 interrupted, 143 terminated after saving.
 """
 
 import inspect
@@ -19,6 +21,8 @@ from volhuman.data.config import PeopleOptions
 from volhuman.deform_and_learn.config import RegisterConfig
 from volhuman.errors import InputError
 from volhuman.evaluation.config import EvaluateConfig
+from volhuman.repose.config import ReposeConfig
+from volhuman.training.stop import TrainingStopped
 
 
 def run(arguments: list[str]) -> int:
@@ -40,6 +44,9 @@ def run(arguments: list[str]) -> int:
     except InputError as error:
         print(f"volhuman: {error}", file=sys.stderr)
         return 2
+    except TrainingStopped as stop:
+        print(f"volhuman: {stop}", file=sys.stderr)
+        return stop.exit_code
     except KeyboardInterrupt:
         print("volhuman: interrupted; finished results are kept", file=sys.stderr)
         return 130
@@ -76,10 +83,17 @@ def _evaluate(options: EvaluateConfig) -> int:
     return evaluate_folders(options)
 
 
+def _repose(config: ReposeConfig) -> int:
+    from volhuman.repose.run import run_repose
+
+    return run_repose(config)
+
+
 _TASKS: dict[str, tuple[type, Callable[..., int]]] = {
     "register": (RegisterConfig, _register),
     "people": (PeopleOptions, _people),
     "evaluate": (EvaluateConfig, _evaluate),
+    "repose": (ReposeConfig, _repose),
 }
 
 

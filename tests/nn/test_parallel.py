@@ -30,3 +30,12 @@ def test_a_mesh_changes_nothing_but_the_place(key):
     for one, other in zip(alone, many, strict=True):
         assert len(other.sharding.device_set) == 8
         np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_inside_pmap_each_device_maps_its_own(key):
+    volume = jax.random.normal(key, (8, 2, 4, 4, 4, 2))
+    masks = jnp.ones((8, 2, 3, 4, 4, 4))
+    maps = jnp.broadcast_to(jnp.eye(3, 4), (8, 2, 3, 3, 4))
+    run = lambda *arrays: map_examples(warp_parts, *arrays)
+    many = jax.pmap(run, axis_name=DATA_AXIS)(volume, masks, maps)
+    np.testing.assert_allclose(many[3], run(volume[3], masks[3], maps[3]), atol=1e-6)

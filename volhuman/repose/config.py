@@ -132,11 +132,11 @@ def find_network(name: str) -> Network:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReposeConfig:
-    """Trains, evaluates, describes and runs the reposing network.
+    """Trains or describes the reposing network.
 
     Attributes:
         task: "repose".
-        mode: "train", "evaluate", "predict" or "describe".
+        mode: "train" or "describe".
         network: Preset of sizes: paper, medium or small.
         warp: "3d"; "2d" for the ablation.
         pose: "3d"; "2d" for the ablation.
@@ -157,13 +157,6 @@ class ReposeConfig:
         evaluate_every: Steps between evaluations, 0 for none.
         log_every: Steps a row of metrics.
         num_devices: Devices to train on, 0 for all.
-        weights: Weight file for evaluate and predict; empty for the bundled one.
-        input: Photographs of the person, separated by commas.
-        keypoints: Joint files of the photographs, separated by commas.
-        target: Joint file, or a folder of them, or a motion (`.bvh`, `.npz`).
-        output: Folder for the results.
-        overwrite: Replace existing results.
-        smoothing: Frames over which a motion is smoothed, 0 for none.
     """
 
     task: str = "repose"
@@ -188,13 +181,6 @@ class ReposeConfig:
     evaluate_every: int = 1000
     log_every: int = 100
     num_devices: int = 0
-    weights: str = ""
-    input: str = ""
-    keypoints: str = ""
-    target: str = ""
-    output: str = "output/repose"
-    overwrite: bool = False
-    smoothing: int = 0
 
 
 def network_of(config: ReposeConfig) -> Network:

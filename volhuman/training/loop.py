@@ -258,9 +258,11 @@ class _Run:
     def make_step(self) -> None:
         """Updates the state with the next batch."""
         batch = parallel.place_batch(self._next_batch(), self._mesh)
-        self.state, metrics = self._update(
-            self.state, batch, self._root, np.uint32(self.step)
-        )
+        # Functions that map example by example ask for the mesh (nn.parallel).
+        with jax.set_mesh(self._mesh):
+            self.state, metrics = self._update(
+                self.state, batch, self._root, np.uint32(self.step)
+            )
         if self._wait:
             jax.block_until_ready(metrics)
         if self.step == self._saved:
