@@ -117,7 +117,7 @@ def look_at(
     Returns:
         The camera.
     """
-    turn = Rotation.from_euler("zxy", [roll, -pitch, yaw]).as_matrix()
+    turn = Rotation.from_euler("yxz", [yaw, pitch, roll]).as_matrix()
     rotation = _FACING @ turn
     moved = rotation @ centre
     if focal is None:

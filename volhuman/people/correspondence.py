@@ -24,7 +24,8 @@ def sample_correspondences(
 
     Returns:
         dense_pixels `(count, 2)` x, y in pixels; dense_face `(count,)`;
-        dense_barycentric `(count, 3)`; dense_rest `(count, 3)` metres.
+        dense_barycentric `(count, 3)`; dense_rest `(count, 3)` metres, the same points
+        on the T-posed mean body.
     """
     row, column = np.nonzero(view.face >= 0)
     if not len(row):
@@ -36,11 +37,14 @@ def sample_correspondences(
         }
     chosen = generator.choice(len(row), count, replace=len(row) < count)
     row, column = row[chosen], column[chosen]
+    face, weights = view.face[row, column], view.barycentric[row, column]
+    body = load_template()
+    corners = np.asarray(body.template)[np.asarray(body.faces)[face]]
     return {
         "dense_pixels": np.stack([column + 0.5, row + 0.5], axis=1).astype(np.float32),
-        "dense_face": view.face[row, column],
-        "dense_barycentric": view.barycentric[row, column],
-        "dense_rest": view.rest[row, column],
+        "dense_face": face,
+        "dense_barycentric": weights,
+        "dense_rest": (weights[..., None] * corners).sum(1).astype(np.float32),
     }
 
 

@@ -43,12 +43,17 @@ def drape(hanging: Hanging, waist: np.ndarray, obstacle: np.ndarray) -> np.ndarr
     ring = _radius_of_hull(support[None], directions @ directions.T)[0]
     num_steps = max(4, round(hanging.length / _STEP))
     radius, height = _lay(hanging, outline, start, ring - _START_INSIDE, num_steps)
+    laid = radius, height
     # Neighbouring meridians share their fabric: no spikes over a knee.
     for _ in range(3):
         radius = 0.5 * radius + 0.25 * (np.roll(radius, 1, 1) + np.roll(radius, -1, 1))
         height = 0.5 * height + 0.25 * (np.roll(height, 1, 1) + np.roll(height, -1, 1))
     needed = outline.radius(height) + _clearance(hanging, start - height)
-    # Smoothing may sink fabric into a thigh that it lies on; it does not stretch more.
+    # Where smoothing sinks fabric deep into a thigh that it lies on, it is undone.
+    sunk = needed > radius + _STRETCH
+    radius[1:] = np.where(sunk, laid[0], np.maximum(radius, needed))[1:]
+    height = np.where(sunk, laid[1], height)
+    needed = outline.radius(height) + _clearance(hanging, start - height)
     radius[1:] = np.maximum(radius, np.minimum(needed, radius + _STRETCH))[1:]
     radius = radius + _pleats(hanging, angles, radius - needed)
     flat = radius[..., None] * directions
@@ -73,7 +78,10 @@ class _Outline:
         # A point also blocks the slices above and below its own.
         padded = np.pad(support, ((1, 1), (0, 0)), constant_values=-np.inf)
         support = np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
-        self.table = _radius_of_hull(support, directions @ directions.T)
+        table = _radius_of_hull(support, directions @ directions.T)
+        # And the meridians beside its own: a leg that is kicked aside is narrow.
+        beside = np.maximum(np.roll(table, 1, 1), np.roll(table, -1, 1))
+        self.table = np.maximum(table, beside)
 
     def radius(self, height):
         """Outline `(..., M)` at heights `(..., M)`, 0 where nothing is in the way."""

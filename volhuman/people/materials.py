@@ -48,9 +48,10 @@ def material_at(recipe: Recipe, part: str, number: int, rest: np.ndarray) -> Mat
     if part != "body":
         hanging = recipe.hangings[number]
         colour = paint(hanging.pattern, rest)
-        owner = [g for g in recipe.uppers if g.pattern is hanging.pattern]
-        if hanging.label != "skirt" and owner:
-            colour = _front_details(owner[0], colour, rest)
+        if hanging.label != "skirt":
+            is_outer = hanging.label == "outerwear"
+            owner = next(g for g in recipe.uppers if g.is_outer == is_outer)
+            colour = _front_details(owner, colour, rest)
         return _constant(colour, 0.03, hanging.label)
     layers = list(_layers(recipe, rest))
     top = _topmost(layers, len(rest))

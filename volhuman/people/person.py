@@ -242,6 +242,9 @@ def skinning_weights(person: Person, part: Part) -> np.ndarray:
     covered &= np.abs(body.rest[:, 0]) < 0.3
     _, nearest = cKDTree(body.rest[covered]).query(part.rest, k=24)
     weights = body.weights[covered][nearest].mean(1)
-    legs = [JOINT_INDEX[f"{side}_foot"] for side in ("left", "right")]
-    weights[:, legs] = 0
+    # A hem at the ankles does not follow the toes.
+    for side in ("left", "right"):
+        ankle, foot = JOINT_INDEX[f"{side}_ankle"], JOINT_INDEX[f"{side}_foot"]
+        weights[:, ankle] += weights[:, foot]
+        weights[:, foot] = 0
     return weights / weights.sum(1, keepdims=True)

@@ -245,7 +245,6 @@ def _landmarks(posed: PosedPerson, camera: Pinhole, size: int):
     """Surface landmarks of the bare body in pixels, `(L, 3)`."""
     points = skinned(posed, np.asarray(load_template().landmark_vertices))
     pixels = pixels_from_view(view_from_body(camera, points, posed.joints[0]), size)
-    pixels[:, 2] *= size / 2
     return pixels.astype(np.float32)
 
 

@@ -102,7 +102,6 @@ def render(
     joints = pixels_from_view(
         view_from_body(camera, posed.joints, posed.joints[0]), size
     )
-    joints[:, 2] *= size / 2
     return View(
         rgb=(np.clip(rgb, 0, 1) ** (1 / 2.2)).astype(np.float32),
         mask=_shrink(cover)[..., 0].astype(np.float32),

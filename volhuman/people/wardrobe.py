@@ -122,9 +122,12 @@ def sample_recipe(seed: int) -> Recipe:
     """
     generator = np.random.default_rng([20200614, seed])
     feminine = bool(generator.random() < 0.5)
-    shape = np.clip(0.95 * generator.standard_normal(10), -2.4, 2.4)
+    shape = 0.95 * generator.standard_normal(10)
     # The first two components separate the sexes in the embedded body.
     shape[:2] += (-0.7, 1.0) if feminine else (0.7, -0.6)
+    # Together they are kept where the skin still has no creases that turn over.
+    shape[:2] *= min(1.0, 2.2 / np.hypot(*shape[:2]))
+    shape = np.clip(shape, -2.2, 2.2)
     uppers = [_upper(generator, feminine)]
     lower, hangings = _below_the_waist(generator, feminine, uppers)
     if generator.random() < 0.3 and uppers[0].kind in ("tank", "tee", "long", "shirt"):
