@@ -78,29 +78,31 @@ def test_the_same_picture_twice_is_as_good_as_once(paint, pictures, joints):
     assert np.abs(other["image"] - once["image"]).max() > 1e-4
 
 
-def test_the_gradient_by_a_target_joint_agrees_with_finite_differences(
+def test_the_gradient_by_the_target_joints_agrees_with_finite_differences(
     network, params, pictures, joints
 ):
-    """From joints over masks, fits, warp and heat maps to the picture."""
-    weights = np.random.default_rng(1).standard_normal((1, 32, 32, 3))
-    noise = jnp.zeros((1, 32, 32, 1), jnp.float64)
+    """From joints over fits, warp and heat maps to the picture, in float64.
+
+    Normalised heat maps of a tiny network are strongly curved: steps are small.
+    """
+    generator = np.random.default_rng(1)
+    weights = generator.standard_normal((1, 32, 32, 3))
+    direction = generator.standard_normal((1, 24, 3))
     with jax.enable_x64(True):
-        exact = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), params)
-        source = jnp.asarray(joints[:1, None], jnp.float64)
-        target = jnp.asarray(joints[1:2], jnp.float64)
+        double = lambda tree: jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), tree)
+        exact, images = double(params), double(pictures[:1])
+        source, target = double(joints[:1, None]), double(joints[1:2])
+        noise = jnp.zeros((1, 32, 32, 1))
 
         @jax.jit
-        def loss(target):
-            image = repose(network, exact, pictures[:1], source, target, noise)["image"]
+        def along(step):
+            moved = target + step * direction
+            image = repose(network, exact, images, source, moved, noise)["image"]
             return (image * weights).sum()
 
-        gradient = jax.jit(jax.grad(loss))(target)
-        for joint, axis in ((18, 0), (5, 1), (20, 2)):
-            step = jnp.zeros_like(target).at[0, joint, axis].set(1e-4)
-            slope = (loss(target + step) - loss(target - step)) / 2e-4
-            np.testing.assert_allclose(
-                gradient[0, joint, axis], slope, rtol=0.03, atol=2e-3
-            )
+        derivative = jax.jit(jax.grad(along))(0.0)
+        slope = (along(1e-5) - along(-1e-5)) / 2e-5
+    np.testing.assert_allclose(derivative, slope, rtol=0.02)
 
 
 @pytest.mark.parametrize(("warp", "pose"), [("2d", "3d"), ("3d", "2d"), ("2d", "2d")])

@@ -60,12 +60,14 @@ class TilePlan:
     def read(self, buffer, origin):
         """The cells of a tile as rows `(cells, C)`."""
         channels = buffer.shape[-1]
-        window = jax.lax.dynamic_slice(buffer, (*origin, 0), (*self.tile, channels))
+        start = (*origin, jnp.zeros_like(origin[0]))
+        window = jax.lax.dynamic_slice(buffer, start, (*self.tile, channels))
         return window.reshape(-1, channels)
 
     def write(self, buffer, rows, origin):
         window = rows.reshape(*self.tile, rows.shape[-1])
-        return jax.lax.dynamic_update_slice(buffer, window, (*origin, 0))
+        start = (*origin, jnp.zeros_like(origin[0]))
+        return jax.lax.dynamic_update_slice(buffer, window, start)
 
     def corners(self, map_, origin):
         """Flat source rows and weights of the corners that the cells read, `(8,

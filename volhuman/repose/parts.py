@@ -27,6 +27,8 @@ _DEVIATION = 12 / 256
 _BEYOND, _ABOVE_HIP = 0.2, 0.1
 # Diameters over the diagonal of the torso.
 _TORSO, _HEAD, _LIMB, _END = 0.3, 0.5, 0.2, 0.4
+# The published stamps are a voxel (4 pixels of 256) wider than that.
+_MARGIN = 8 / 256
 # The skull over the head joint of the 24-joint body, in lengths of the neck.
 _SKULL = 1.35
 
@@ -88,7 +90,7 @@ def _capsules(joints, joint_set):
 
     def add(part, start, stop, diameter):
         ends.append(jnp.stack([start, stop]))
-        radii.append(diameter * size / 2)
+        radii.append(diameter * size / 2 + _MARGIN)
         owner.append(part)
 
     for number, first in enumerate(corners):
