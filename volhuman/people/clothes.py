@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 
 from volhuman.people import fields
+from volhuman.people.folds import squared_edges
 from volhuman.people.noise import fractal_noise, smoothstep
 from volhuman.people.recipe import Footwear, Hair, Lower, Recipe, Upper
 from volhuman.people.surface import FineBody
@@ -27,6 +28,7 @@ class DressedSurface:
         vertices: `(V, 3)` with clothes pressed to the body and shoes on.
         slack: `(V,)` how far the fabric can hang away from the body, metres.
         wrinkle: `(V,)` height of folds that a full compression raises, metres.
+        edges: `(E,)` squared lengths of the skin's edges, metres squared.
         joints: `(24, 3)` rest joints of this shape.
     """
 
@@ -34,6 +36,7 @@ class DressedSurface:
     vertices: np.ndarray
     slack: np.ndarray
     wrinkle: np.ndarray
+    edges: np.ndarray
     joints: np.ndarray
 
 
@@ -70,7 +73,8 @@ def dress(body: FineBody, recipe: Recipe) -> DressedSurface:
     vertices = shod + _outwards(body, skin) * thickness[:, None]
     _keep_legs_apart(vertices, body.rest, slack)
     joints = body.joints + body.joint_dirs @ shape
-    return DressedSurface(skin, vertices, slack, wrinkle, joints)
+    edges = squared_edges(skin)
+    return DressedSurface(skin, vertices, slack, wrinkle, edges, joints)
 
 
 def _outwards(body: FineBody, skin):

@@ -1,7 +1,7 @@
 """Dense correspondences of a rendered picture with the embedded body.
 
-Every pixel on the body or on clothes that lie on it knows the face of the template
-under it and the weights there. Hair and hanging fabric have none.
+Every pixel with the body in it knows the face of the template and the weights there:
+through clothes, hair and hanging fabric, as an annotator would mark them.
 """
 
 import numpy as np

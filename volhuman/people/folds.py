@@ -29,14 +29,14 @@ class _Strain:
 
 
 def fold_displacement(
-    wrinkle: np.ndarray, rest_skin: np.ndarray, posed_skin: np.ndarray, seed: int
+    wrinkle: np.ndarray, rest_edges: np.ndarray, posed_skin: np.ndarray, seed: int
 ) -> np.ndarray:
     """Computes the height of the folds of a dressed surface in a pose.
 
     Args:
         wrinkle: `(V,)` height that full compression raises, metres.
-        rest_skin: `(V, 3)` T-posed surface.
-        posed_skin: `(V, 3)` the same, skinned.
+        rest_edges: `(E,)` `squared_edges` of the T-posed surface.
+        posed_skin: `(V, 3)` that surface, skinned.
         seed: Seed of the pattern.
 
     Returns:
@@ -44,9 +44,7 @@ def fold_displacement(
     """
     body = fine_body()
     strain = _strain_maps()
-    a, b = strain.edges.T
-    rest_length = np.maximum(((rest_skin[a] - rest_skin[b]) ** 2).sum(1), 1e-12)
-    change = ((posed_skin[a] - posed_skin[b]) ** 2).sum(1) / rest_length - 1
+    change = squared_edges(posed_skin) / np.maximum(rest_edges, 1e-12) - 1
     along, across = strain.along @ change, strain.across @ change
     for _ in range(_SMOOTHING):
         along = 0.4 * along + 0.6 * (body.neighbours @ along)
@@ -58,6 +56,13 @@ def fold_displacement(
     diagonal = np.where(across > 0, rising, falling)
     height = compression * bands + 0.8 * np.sqrt(shear) * diagonal
     return wrinkle * height * (1 - 0.6 * tension)
+
+
+def squared_edges(vertices: np.ndarray) -> np.ndarray:
+    """Squared lengths `(E,)` of the edges of the fine body with vertices `(V, 3)`."""
+    a, b = _strain_maps().edges.T
+    x, y, z = (vertices[a] - vertices[b]).T
+    return x * x + y * y + z * z
 
 
 def hang(vertices: np.ndarray, normals: np.ndarray, slack: np.ndarray) -> np.ndarray:

@@ -129,7 +129,8 @@ def ambient_occlusion(depth: np.ndarray, metres: float) -> np.ndarray:
         metres: Width of a pixel in metres.
 
     Returns:
-        `(H, W)` in [0.25, 1], 1 where nothing hides the sky.
+        `(H, W)` in [0.25, 1]: 1 on surfaces that face the viewer, lower on slanted
+        ones and in creases.
     """
     height, width = depth.shape
     rows, columns = np.nonzero(np.isfinite(depth))

@@ -159,7 +159,7 @@ def pose_person(person: Person, pose: np.ndarray) -> PosedPerson:
         move(points, body.weights) for points in (surface.skin, surface.vertices)
     )
     normals = vertex_normals(dressed, body.faces)
-    folds = fold_displacement(surface.wrinkle, surface.skin, skin, person.recipe.seed)
+    folds = fold_displacement(surface.wrinkle, surface.edges, skin, person.recipe.seed)
     dressed = hang(dressed, normals, surface.slack) + folds[:, None] * normals
     parts = [
         Part("body", 0, dressed, body.faces, body.rest, np.ones(len(dressed))),
@@ -208,10 +208,12 @@ class _Skinning:
 
 def _drape_on(hanging: Hanging, vertices, rotation, origin):
     """Rings of a hanging garment around a posed dressed surface."""
-    rest = fine_body().rest
-    local = (vertices - origin) @ rotation
+    # The template's own vertices are dense enough for fabric, and a quarter of all.
+    coarse = slice(load_template().num_vertices)
+    rest = fine_body().rest[coarse]
+    local = (vertices[coarse] - origin) @ rotation
     below = (rest[:, 1] < hanging.top + 0.02) & (np.abs(rest[:, 0]) < 0.3)
-    waist = below & (rest[:, 1] > hanging.top - 0.015)
+    waist = below & (rest[:, 1] > hanging.top - 0.02)
     return drape(hanging, local[waist], local[below])
 
 

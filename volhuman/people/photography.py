@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 @dataclasses.dataclass(frozen=True)
 class Development:
-    """How a picture is developed.
+    """How a picture is developed; by default without change but for the highlights.
 
     Attributes:
         exposure: Factor on the linear light.

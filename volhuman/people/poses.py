@@ -5,7 +5,7 @@ import functools
 import numpy as np
 from scipy.spatial import cKDTree
 
-from volhuman.body.pose_sampler import sample_pose
+from volhuman.body.pose_sampler import posed_frames, sample_pose
 from volhuman.body.skeleton import JOINT_INDEX
 from volhuman.people.drape import NUM_MERIDIANS
 from volhuman.people.person import Person, PosedPerson, pose_person
@@ -14,6 +14,10 @@ from volhuman.people.surface import fine_body
 # Touching presses cloth and flesh by this much without being seen, metres.
 TOLERANCE = 0.008
 _ATTEMPTS = 12
+# Fabric of this length hangs over the knees of who raises them, metres.
+_LONG = 0.3
+# From the joint to the front of the knee, metres.
+_KNEE = 0.08
 
 
 def sample_posed_person(
@@ -26,7 +30,8 @@ def sample_posed_person(
     """Draws a pose of a person, clothes considered.
 
     Poses come from `body.pose_sampler`; those in which a hand, a forearm or a leg
-    enters the dressed person are first tried with the arms opened, then drawn again.
+    enters the dressed person, or a knee rises above a skirt's waist, are first tried
+    with the arms opened, then drawn again.
 
     Args:
         generator: Source of randomness.
@@ -46,7 +51,7 @@ def sample_posed_person(
         pose[0, 1] = turn
         for opened in (0.0, 0.35):
             posed = pose_person(person, _open_arms(pose, opened))
-            depth = intersection_depth(posed)
+            depth = max(intersection_depth(posed), _knee_through_skirt(posed))
             if best is None or depth < best[0]:
                 best = depth, posed
             if depth <= TOLERANCE:
@@ -76,6 +81,17 @@ def intersection_depth(posed: PosedPerson) -> float:
             depth = max(depth, _depth(forearm, *surface))
     left, right = regions["left_leg"], regions["right_leg"]
     return max(depth, _depth(body[left], body[right], normals[right]))
+
+
+def _knee_through_skirt(posed: PosedPerson) -> float:
+    """How far a knee rises above where a skirt or coat can still cover it, metres."""
+    tops = [h.top for h in posed.person.recipe.hangings if h.length > _LONG]
+    if not tops:
+        return 0.0
+    joints, rotations = posed_frames(posed.pose, posed.person.surface.joints)
+    knees = [JOINT_INDEX[f"{side}_knee"] for side in ("left", "right")]
+    height = ((joints[knees] - joints[0]) @ rotations[0])[:, 1].max()
+    return max(0.0, float(height) + _KNEE - min(tops))
 
 
 def _depth(points, surface, normals):

@@ -294,8 +294,9 @@ def _facades(background, azimuth, elevation, light):
     u, v = np.mod(azimuth / 0.22, 1), elevation / 0.06 + 0.2
     wall = colours[2] + (colours[3] - colours[2]) * (0.5 + 0.5 * tone)[:, None]
     pane = (np.abs(np.mod(u * 4, 1) - 0.5) < 0.28) & (np.abs(np.mod(v, 1) - 0.5) < 0.3)
-    glint = noise(np.stack([np.floor(u * 4) + house * 4, np.floor(v), 0 * u], 1) * 1.9)
-    glass = np.array([0.08, 0.11, 0.15]) * (1.2 + glint)[:, None]
+    window = np.stack([np.floor(u * 4) + house * 4, np.floor(v), 0 * u], axis=1)
+    glint = noise(window * 1.9, seed=seed + 2)
+    glass = np.array([0.1, 0.13, 0.18]) * (1.2 + glint)[:, None] * light.sky
     facade = np.where(pane[:, None], glass, wall * (light.sky + 0.4 * light.key))
     above = (elevation > roof)[:, None]
     return np.where(above, _sky(background, elevation, light), facade)
