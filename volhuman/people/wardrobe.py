@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from volhuman.people.palettes import HAIR, PALETTES, SKIN
 from volhuman.people.recipe import (
     Colour,
     Footwear,
@@ -15,66 +16,6 @@ from volhuman.people.recipe import (
     Upper,
 )
 
-_PALETTES = {
-    "neutral": [
-        (0.06, 0.06, 0.07),
-        (0.17, 0.17, 0.19),
-        (0.34, 0.35, 0.37),
-        (0.57, 0.57, 0.58),
-        (0.80, 0.79, 0.77),
-        (0.92, 0.92, 0.90),
-    ],
-    "denim": [
-        (0.11, 0.17, 0.30),
-        (0.18, 0.27, 0.43),
-        (0.31, 0.43, 0.58),
-        (0.08, 0.10, 0.15),
-        (0.47, 0.56, 0.66),
-    ],
-    "earth": [
-        (0.37, 0.27, 0.18),
-        (0.56, 0.45, 0.31),
-        (0.71, 0.62, 0.48),
-        (0.30, 0.33, 0.21),
-        (0.43, 0.17, 0.14),
-        (0.26, 0.19, 0.14),
-    ],
-    "vivid": [
-        (0.73, 0.11, 0.13),
-        (0.11, 0.31, 0.67),
-        (0.09, 0.44, 0.28),
-        (0.90, 0.69, 0.12),
-        (0.83, 0.38, 0.12),
-        (0.47, 0.15, 0.44),
-        (0.11, 0.49, 0.54),
-        (0.88, 0.45, 0.55),
-    ],
-    "pastel": [
-        (0.75, 0.82, 0.91),
-        (0.91, 0.78, 0.80),
-        (0.79, 0.89, 0.80),
-        (0.92, 0.87, 0.71),
-        (0.82, 0.78, 0.89),
-    ],
-}
-_SKIN = [
-    (0.92, 0.76, 0.67),
-    (0.87, 0.69, 0.57),
-    (0.79, 0.60, 0.47),
-    (0.67, 0.48, 0.35),
-    (0.52, 0.35, 0.25),
-    (0.37, 0.24, 0.17),
-    (0.26, 0.17, 0.13),
-]
-_HAIR = [
-    (0.06, 0.05, 0.045),
-    (0.12, 0.085, 0.065),
-    (0.22, 0.145, 0.095),
-    (0.36, 0.235, 0.14),
-    (0.58, 0.43, 0.25),
-    (0.35, 0.14, 0.075),
-    (0.55, 0.54, 0.52),
-]
 _PATTERNS = (
     "hstripe",
     "vstripe",
@@ -138,7 +79,7 @@ def sample_recipe(seed: int) -> Recipe:
         seed=seed,
         shape=tuple(shape.tolist()),
         feminine=feminine,
-        skin=_vary(generator, _pick(generator, _SKIN), 0.06, 0.012),
+        skin=_vary(generator, _pick(generator, SKIN), 0.06, 0.012),
         uppers=tuple(uppers),
         lower=lower,
         hangings=tuple(hangings),
@@ -358,7 +299,7 @@ def _hair(generator, feminine):
     curl = generator.uniform(0.004, 0.016) if generator.random() < 0.45 else 0.002
     return Hair(
         style=style,
-        colour=_vary(generator, _pick(generator, _HAIR), 0.2, 0.01),
+        colour=_vary(generator, _pick(generator, HAIR), 0.2, 0.01),
         length=generator.uniform(*length),
         volume=generator.uniform(0.7, 1.35),
         curl=curl,
@@ -383,7 +324,7 @@ def _pattern(generator, plain, *, kinds=("neutral", "vivid", "earth", "pastel"))
 
 def _colour(generator, *kinds) -> Colour:
     """A colour of one of the palettes, varied."""
-    palette = _PALETTES[_pick(generator, kinds or ("neutral", "vivid", "earth"))]
+    palette = PALETTES[_pick(generator, kinds or ("neutral", "vivid", "earth"))]
     return _vary(generator, _pick(generator, palette), 0.15, 0.03)
 
 
