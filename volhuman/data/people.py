@@ -18,7 +18,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import absl.logging
 import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import writer
@@ -35,6 +34,7 @@ from volhuman.data.people_build import (
     split_of_person,
 )
 from volhuman.data.people_card import write_card
+from volhuman.data.tfds_advice import without_advice
 from volhuman.errors import InputError
 
 NAME = "volhuman_people"
@@ -236,7 +236,7 @@ def _build(config: PeopleConfig, data_dir: Path) -> VolhumanPeople:
     """Builds one data set under its lock."""
     top = data_dir / NAME / ".work"
     with hold_lock(top / f"{config.name}_{config.version}.lock"):
-        with _without_advice():
+        with without_advice():
             builder = VolhumanPeople(
                 config=config, data_dir=data_dir, file_format="array_record"
             )
@@ -303,17 +303,6 @@ def _even_parts(total: int, count: int) -> Iterable[tuple[int, int]]:
 
 def _examples(files: list[Path]) -> Iterator[tuple[int, dict[str, Any]]]:
     return enumerate(itertools.chain.from_iterable(map(read_person, files)))
-
-
-@contextlib.contextmanager
-def _without_advice() -> Iterator[None]:
-    """Hides TFDS's warning that a configuration is not in its list."""
-    before = absl.logging.get_verbosity()
-    absl.logging.set_verbosity(absl.logging.ERROR)
-    try:
-        yield
-    finally:
-        absl.logging.set_verbosity(before)
 
 
 def _report_kept(builder: VolhumanPeople) -> None:

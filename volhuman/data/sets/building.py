@@ -18,11 +18,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-import absl.logging
 import numpy as np
 import tensorflow_datasets as tfds
 
 from volhuman.data.sets import BUILDERS
+from volhuman.data.tfds_advice import without_advice
 from volhuman.errors import InputError
 
 NAMES_FILE = "names.json"
@@ -240,7 +240,7 @@ def prepare(
     data_dir = Path(data_dir).expanduser().absolute()
     manual_dir = Path(manual_dir).expanduser().absolute()
     try:
-        with _without_advice(), tempfile.TemporaryDirectory() as unused:
+        with without_advice(), tempfile.TemporaryDirectory() as unused:
             made = cls(config=config, data_dir=data_dir)
             # TFDS makes a folder for downloads even where there are none.
             made.download_and_prepare(
@@ -335,14 +335,3 @@ def _check_unique(folder: Path, records: Iterable[Record]) -> None:
                 "files of the release"
             )
         seen.add(record.name)
-
-
-@contextlib.contextmanager
-def _without_advice() -> Iterator[None]:
-    """Hides TFDS's warning that a configuration is not in its list."""
-    before = absl.logging.get_verbosity()
-    absl.logging.set_verbosity(absl.logging.ERROR)
-    try:
-        yield
-    finally:
-        absl.logging.set_verbosity(before)

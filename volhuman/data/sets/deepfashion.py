@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from volhuman.body.part_transforms import PANOPTIC19
 from volhuman.data.sets.building import SetBuilder, array, picture, text
 from volhuman.data.sets.deepfashion_files import (
     FashionImage,
@@ -23,7 +24,7 @@ from volhuman.data.sets.deepfashion_files import (
     read_partition,
 )
 from volhuman.data.sets.files import first_file, need_folder
-from volhuman.data.sets.keypoint_orders import COCO18, PANOPTIC_19
+from volhuman.data.sets.keypoint_orders import COCO18
 from volhuman.data.sets.pictures import read_picture
 from volhuman.data.sets.reposing_folder import (
     PosedFrame,
@@ -120,7 +121,7 @@ class DeepFashion(SetBuilder):
         if self.builder_config.layout == "pairs":
             return {"keypoint_names": list(COCO18)}
         if self.builder_config.layout == "reposing":
-            return {"joint_names": list(PANOPTIC_19)}
+            return {"joint_names": list(PANOPTIC19.names)}
         return {}
 
     def read_index(self, folder: Path) -> dict[str, list]:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
+from volhuman.body.part_transforms import PANOPTIC19
 from volhuman.data.sets.building import SetBuilder, array, picture, text
 from volhuman.data.sets.files import (
     first_file,
@@ -22,7 +23,6 @@ from volhuman.data.sets.files import (
     read_lines,
     read_pickle_dict,
 )
-from volhuman.data.sets.keypoint_orders import PANOPTIC_19
 from volhuman.data.sets.outfits import outfit_key
 from volhuman.data.sets.pictures import read_picture
 from volhuman.data.sets.reposing_folder import (
@@ -244,7 +244,7 @@ class Iper(SetBuilder):
     def set_metadata(self) -> dict[str, Any]:
         """Returns the order of the 3D joints."""
         if self.builder_config.layout == "reposing":
-            return {"joint_names": list(PANOPTIC_19)}
+            return {"joint_names": list(PANOPTIC19.names)}
         return {}
 
     def read_index(self, folder: Path) -> dict[str, list]:

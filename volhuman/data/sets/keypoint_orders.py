@@ -21,26 +21,3 @@ COCO18 = (
     "right_ear",
     "left_ear",
 )
-
-# CMU Panoptic's, in which the poses of the reposing paper are stored.
-PANOPTIC_19 = (
-    "neck",
-    "nose",
-    "left_shoulder",
-    "left_elbow",
-    "left_wrist",
-    "left_hip",
-    "left_knee",
-    "left_ankle",
-    "right_shoulder",
-    "right_elbow",
-    "right_wrist",
-    "right_hip",
-    "right_knee",
-    "right_ankle",
-    "left_eye",
-    "left_ear",
-    "right_eye",
-    "right_ear",
-    "pelvis",
-)

@@ -35,7 +35,7 @@ class PosedFrame:
         name: Path below `images` without suffix.
         outfit: Its outfit.
         path: The picture.
-        joints: `(19, 3)` pixels, in the order of `PANOPTIC_19`.
+        joints: `(19, 3)` pixels, in the order of `body.part_transforms.PANOPTIC19`.
     """
 
     name: str
