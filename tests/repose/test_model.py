@@ -105,7 +105,14 @@ def test_the_gradient_by_the_target_joints_agrees_with_finite_differences(
     np.testing.assert_allclose(derivative, slope, rtol=0.02)
 
 
-@pytest.mark.parametrize(("warp", "pose"), [("2d", "3d"), ("3d", "2d"), ("2d", "2d")])
+@pytest.mark.parametrize(
+    ("warp", "pose"),
+    [
+        pytest.param("2d", "3d", marks=pytest.mark.slow),
+        pytest.param("3d", "2d", marks=pytest.mark.slow),
+        ("2d", "2d"),
+    ],
+)
 def test_ablations_run_with_the_same_parameters(
     network, params, pictures, joints, warp, pose
 ):

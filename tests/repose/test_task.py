@@ -37,7 +37,9 @@ def config(monkeypatch, network):
     return ReposeConfig(learning_rate=2e-3, augment=False)
 
 
-@pytest.mark.parametrize("adversarial", [0.0, 1.0])
+@pytest.mark.parametrize(
+    "adversarial", [pytest.param(0.0, marks=pytest.mark.slow), 1.0]
+)
 def test_a_few_steps_lower_the_distance(config, batch, adversarial):
     task = make_task(dataclasses.replace(config, adversarial=adversarial))
     state = jax.jit(task.init)(jax.random.key(0))
@@ -55,6 +57,7 @@ def test_a_few_steps_lower_the_distance(config, batch, adversarial):
         assert max(jax.tree.leaves(moved)) > 1e-4, name
 
 
+@pytest.mark.slow
 def test_augmentation_changes_what_is_seen(config, batch):
     losses = []
     for augment in (False, True):
