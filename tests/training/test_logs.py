@@ -1,5 +1,6 @@
 """Tables, TensorBoard and pictures: readable by others, whole, without double rows."""
 
+import contextlib
 import csv
 import resource
 
@@ -22,16 +23,15 @@ def _rows(path):
         return list(csv.DictReader(file))
 
 
-@pytest.fixture
-def limit_files():
-    """Limits how long files may grow."""
+@contextlib.contextmanager
+def limited_files(size):
+    """Limits how long files may grow; pytest's own output is a file as well."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def limit(size):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-
-    yield limit
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 # -- tables
@@ -91,17 +91,16 @@ def test_another_file_is_not_overwritten(tmp_path, text):
     assert path.read_text() == text
 
 
-def test_a_full_disk_leaves_whole_rows_and_says_so_once(tmp_path, limit_files):
+def test_a_full_disk_leaves_whole_rows_and_says_so_once(tmp_path):
     path = tmp_path / "training.csv"
     table, said = _table(path)
     table.write(1, {"a": 1.25})
     size = path.stat().st_size
-    limit_files(size + 3)
-    table.write(2, {"a": 2.25})
-    table.write(3, {"a": 3.25})
+    with limited_files(size + 3):
+        table.write(2, {"a": 2.25})
+        table.write(3, {"a": 3.25})
     assert path.stat().st_size == size
     assert said == [f"{path}: File too large"]
-    limit_files(size + 100)
     table.write(4, {"a": 4.25})
     assert [row["step"] for row in _rows(path)] == ["1", "4"]
 
@@ -149,13 +148,12 @@ def test_two_boards_within_a_second_write_two_files(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_events_after_a_full_disk_are_readable(tmp_path, limit_files):
+def test_events_after_a_full_disk_are_readable(tmp_path):
     said = []
     board = TensorBoard(tmp_path, last_step=0, warn=said.append)
-    limit_files(0)
-    for step in (1, 2):
-        board.scalars(step, {"loss": 1.0})
-    limit_files(1 << 20)
+    with limited_files(0):
+        for step in (1, 2):
+            board.scalars(step, {"loss": 1.0})
     board.scalars(3, {"loss": 3.0})
     board.close()
     assert said == [f"{tmp_path}: File too large"]
