@@ -14,7 +14,7 @@ from volhuman.repose.parts import (
     pose_heatmaps,
     view_from_pixels,
 )
-from volhuman.repose.published import heatmaps, stamped_masks
+from volhuman.repose.published import heatmaps, least_squares_maps, stamped_masks
 
 SHAPE = (32, 32, 16)
 
@@ -70,16 +70,16 @@ def test_masks_resemble_the_published_ones(shared):
     assert (overlap / volumes[1] > 0.5).all()
 
 
-@pytest.mark.parametrize("flat", [False, True])
-def test_the_same_pose_moves_nothing(poses, flat):
-    maps = part_maps(poses[0], poses[0], flat=flat)
+@pytest.mark.parametrize("warp", ["3d", "2d"])
+def test_the_same_pose_moves_nothing(poses, warp):
+    maps = part_maps(poses[0], poses[0], warp=warp)
     np.testing.assert_allclose(maps, np.tile(np.eye(3, 4), (10, 1, 1)), atol=2e-3)
 
 
-@pytest.mark.parametrize("flat", [False, True])
-def test_a_shift_of_the_person_is_undone(poses, flat):
+@pytest.mark.parametrize("warp", ["3d", "2d"])
+def test_a_shift_of_the_person_is_undone(poses, warp):
     shift = np.array([0.2, -0.1, 0.0], np.float32)
-    maps = part_maps(poses[0], poses[0] + shift, flat=flat)
+    maps = part_maps(poses[0], poses[0] + shift, warp=warp)
     target = poses[0][JOINT_INDEX["left_elbow"]] + shift
     for matrix in np.asarray(maps):
         np.testing.assert_allclose(
@@ -102,7 +102,7 @@ def test_maps_take_target_joints_to_source_joints(poses):
 
 
 def test_flat_maps_keep_depths_and_flat_masks_fill_them(poses):
-    maps = np.asarray(part_maps(poses[0], poses[1], flat=True))
+    maps = np.asarray(part_maps(poses[0], poses[1], warp="2d"))
     np.testing.assert_array_equal(maps[:, 2], np.tile([0, 0, 1, 0], (10, 1)))
     masks = np.asarray(part_masks(poses[0], SHAPE, flat=True))
     assert (masks == masks[..., :1]).all()
@@ -110,10 +110,28 @@ def test_flat_maps_keep_depths_and_flat_masks_fill_them(poses):
     np.testing.assert_array_equal(masks[..., 0], deep.max(-1))
 
 
+def test_mirrored_maps_are_the_published_fit_and_mirror():
+    generator = np.random.default_rng(0)
+    pixels = generator.uniform(60, 200, (2, 19, 3)).astype(np.float32)
+    theirs = least_squares_maps(*pixels)[:, :3]
+    ours = np.asarray(
+        part_maps(*pixels, joint_set=find_joint_set("panoptic19"), warp="mirrored")
+    )
+    # Torso and head are determined; of limbs only what happens in the joints' plane.
+    np.testing.assert_allclose(ours[:2], theirs[:2], rtol=1e-3, atol=0.1)
+    names = find_joint_set("panoptic19").names
+    shoulder, elbow = (names.index(f"left_{j}") for j in ("shoulder", "elbow"))
+    for joint in (shoulder, elbow):
+        point = np.append(pixels[1, joint], 1)
+        np.testing.assert_allclose(ours[2] @ point, theirs[2] @ point, atol=0.05)
+    handedness = np.sign(np.linalg.det(ours[:, :, :3]))
+    assert (handedness < 0).any() and (handedness > 0).any()
+
+
 def test_degenerate_poses_have_finite_maps_and_gradients(poses):
     point = jnp.zeros((24, 3))
-    for flat in (False, True):
-        total = lambda j, flat=flat: part_maps(poses[0], j, flat=flat).sum()
+    for warp in ("3d", "2d", "mirrored"):
+        total = lambda j, warp=warp: part_maps(poses[0], j, warp=warp).sum()
         value, gradient = jax.value_and_grad(total)(point)
         assert np.isfinite(value) and np.isfinite(gradient).all()
 

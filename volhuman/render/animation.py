@@ -3,13 +3,14 @@
 import importlib.util
 import os
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 
-def write_animation(folder: Path, stem: str, frames: list[np.ndarray], rate: float):
+def write_animation(folder: Path, stem: str, frames: Iterable[np.ndarray], rate: float):
     """Writes frames as GIF, and also as MP4 with the extra `[video]`.
 
     Args:

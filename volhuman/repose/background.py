@@ -8,12 +8,18 @@ from volhuman.nn.normalization import GroupNorm
 from volhuman.repose.blocks import PartialConv, double
 from volhuman.repose.config import Network
 
+# A seen colour at the end of its range would need an infinite argument of tanh.
+_SEEN = 0.995
+
 
 class BackgroundInpainter(nn.Module):
     """Paints what is behind the person.
 
     Source: Knoche et al., "Reposing Humans by Warping 3D Features", section 3.4; Liu et
-    al. 2018.
+    al. 2018. The published network paints what is seen anew as well; without
+    `network.published` it paints the difference to what is seen, continued smoothly
+    behind the person. So a place needs not be learnt, and what the part masks miss of
+    the person can still be removed.
 
     Attributes:
         network: Sizes.
@@ -59,10 +65,36 @@ class BackgroundInpainter(nn.Module):
             )
             if stage < len(outputs):
                 x = GroupNorm(name=f"up{stage}_norm")(x)
-            x = nn.leaky_relu(x, 0.2)
-        return jnp.tanh(x)
+            if stage < len(outputs) or published:
+                x = nn.leaky_relu(x, 0.2)
+        if published:
+            return jnp.tanh(x)
+        return jnp.tanh(x + jnp.arctanh(_SEEN * fill_holes(image, valid)))
 
     def _enlarge(self, x, skip):
         """Doubles the size, cropped to the skip connection where that was odd."""
         height, width = skip.shape[1:3]
         return double(x, aligned=self.network.published)[:, :height, :width]
+
+
+def fill_holes(image: jax.Array, valid: jax.Array) -> jax.Array:
+    """Continues what is seen smoothly over what is not.
+
+    Means of halves, quarters and so on of the picture are taken over what is seen; a
+    hole gets the finest of them that has seen anything.
+
+    Source: Gortler et al., "The lumigraph", 1996, section 3.5 (pull and push).
+
+    Args:
+        image: `(B, H, W, C)`.
+        valid: `(B, H, W, 1)` 1 where seen, 0 elsewhere.
+
+    Returns:
+        `(B, H, W, C)`, equal to `image` where it is seen; 0 where nothing is.
+    """
+    if max(image.shape[1:3]) == 1:
+        return image * valid
+    halve = lambda x: nn.avg_pool(x, (2, 2), (2, 2), padding="SAME")
+    seen = halve(valid)
+    coarse = fill_holes(halve(image * valid) / jnp.maximum(seen, 1e-6), jnp.sign(seen))
+    return jnp.where(valid > 0, image, jax.image.resize(coarse, image.shape, "linear"))

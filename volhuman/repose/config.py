@@ -4,8 +4,9 @@ import dataclasses
 
 from volhuman.errors import InputError
 
-WARPS = ("3d", "2d")
+WARPS = ("3d", "2d", "mirrored")
 POSES = ("3d", "2d")
+SCHEDULES = ("constant", "cosine")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,8 @@ class Network:
         critic: Stages of the discriminator's trunk.
         critic_slices: Slices of the heat maps that the discriminator reads.
         joint_set: "panoptic19" or "body24" (`body.part_transforms`).
-        warp: "3d", or "2d" for the ablation: parts move by affine maps of the picture.
+        warp: "3d"; "2d" for the ablation: parts move by affine maps of the picture;
+            "mirrored" for the published fit, which mirrors about half of the limbs.
         pose: "3d", or "2d" for the ablation: heat maps without depth.
         published: Reproduce the published network bit by bit where new training
             should not: statistics a row, grids of 2n - 1 aligned at the corners.
@@ -113,7 +115,23 @@ SMALL = Network(
     joint_set="body24",
 )
 
-NETWORKS = {"paper": PAPER, "medium": MEDIUM, "small": SMALL}
+# Trains in minutes on one CPU core: for comparisons of many trainings.
+TINY = Network(
+    image_size=64,
+    depth=16,
+    channels=8,
+    pose_channels=8,
+    root=16,
+    encoder=((32, 8, 1, 1, 1), (64, 16, 1, 1, 2)),
+    volume_units=1,
+    decoder=((96, 24, False), (64, 16, True), (32, 8, True)),
+    background=((5, 16), (3, 24), (3, 32), (3, 48)),
+    critic=((32, 8, 1, 2, 1), (64, 16, 1, 2, 1)),
+    critic_slices=8,
+    joint_set="body24",
+)
+
+NETWORKS = {"paper": PAPER, "medium": MEDIUM, "small": SMALL, "tiny": TINY}
 
 
 def find_network(name: str) -> Network:
@@ -131,14 +149,58 @@ def find_network(name: str) -> Network:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ReposeConfig:
-    """Trains or describes the reposing network.
+class UseOptions:
+    """Options of what is done with a trained network.
+
+    Attributes:
+        weights: Weights of a generator; empty for those of the package.
+        output: Folder for the results, made where missing.
+        overwrite: Replace existing results.
+        input: Photograph to repose, or a folder of photographs of one person (all are
+            used, the first gives place and background).
+        keypoints: Its joints in 3D (`repose.joint_files`), or a folder with
+            `<photograph's stem>.json`, `.npz` or `<stem>/body.json`.
+        target: What the person shall do: joints of another photograph, a pose, a
+            motion (BVH, AMASS), or a folder of joint files (`repose.targets`).
+        fps: Frames a second of an animation.
+        start: Seconds of a motion that are left out at its beginning.
+        duration: Seconds of a motion that are taken, 0 for all.
+        max_frames: Longer animations are refused.
+        smoothing: Standard deviation, in frames, of a Gaussian over the target's
+            joints; 0 for none.
+        facing: "source" turns poses so that the first faces as the photographed person,
+            "recorded" turns nothing, "auto" turns what no camera has seen.
+        travel: Follow the target's path over the ground.
+        proportions: "source" keeps the photographed person's bone lengths, "target"
+            takes over the target's.
+    """
+
+    weights: str = ""
+    output: str = "output/reposed"
+    overwrite: bool = False
+    input: str = ""
+    keypoints: str = ""
+    target: str = ""
+    fps: float = 25.0
+    start: float = 0.0
+    duration: float = 0.0
+    max_frames: int = 500
+    smoothing: float = 0.0
+    facing: str = "auto"
+    travel: bool = False
+    proportions: str = "source"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReposeConfig(UseOptions):
+    """Trains, measures, describes or uses the reposing network.
 
     Attributes:
         task: "repose".
-        mode: "train" or "describe".
-        network: Preset of sizes: paper, medium or small.
-        warp: "3d"; "2d" for the ablation.
+        mode: "train"; "export" writes the weights of the newest checkpoint; "describe";
+            "evaluate" measures weights on the test people; "predict".
+        network: Preset of sizes: paper, medium, small or tiny.
+        warp: "3d"; "2d" or "mirrored" for ablations.
         pose: "3d"; "2d" for the ablation.
         published: Network with the quirks of the published one, for imported weights.
         workdir: Folder of the training run.
@@ -148,6 +210,8 @@ class ReposeConfig:
         batch_size: Pairs a step.
         seed: Seed of parameters, data order and augmentation.
         learning_rate: Adam's rate for both networks.
+        schedule: "constant", or "cosine": after a warm-up it falls to 0 at the last
+            step.
         perceptual: Weight of the perceptual distance.
         adversarial: Weight of the adversarial loss, 0 to train without discriminator.
         vgg: VGG19 weights (`.npz` or `.safetensors`); empty for the pyramid distance.
@@ -156,6 +220,11 @@ class ReposeConfig:
         save_every: Steps between checkpoints.
         evaluate_every: Steps between evaluations, 0 for none.
         log_every: Steps a row of metrics.
+        mixed_precision: Compute the networks in bfloat16; parameters, geometry and
+            losses stay float32.
+        accumulate: Steps whose gradients are averaged into one update: `accumulate`
+            batches of `batch_size` act as one large batch.
+        remat: Compute activations again for the gradient: less memory, more time.
         num_devices: Devices to train on, 0 for all.
     """
 
@@ -172,6 +241,7 @@ class ReposeConfig:
     batch_size: int = 8
     seed: int = 0
     learning_rate: float = 2e-4
+    schedule: str = "constant"
     perceptual: float = 3.0
     adversarial: float = 1.0
     vgg: str = ""
@@ -180,7 +250,17 @@ class ReposeConfig:
     save_every: int = 1000
     evaluate_every: int = 1000
     log_every: int = 100
+    mixed_precision: bool = False
+    accumulate: int = 1
+    remat: bool = False
     num_devices: int = 0
+
+
+def training_options(config: ReposeConfig) -> dict[str, bool | int | float | str]:
+    """The options that a training depends on: what its folder and weights record."""
+    use = {field.name for field in dataclasses.fields(UseOptions)}
+    options = dataclasses.asdict(config).items()
+    return {name: value for name, value in options if name not in use}
 
 
 def network_of(config: ReposeConfig) -> Network:
@@ -189,7 +269,8 @@ def network_of(config: ReposeConfig) -> Network:
     Raises:
         InputError: If an option is unknown.
     """
-    for name, allowed in (("warp", WARPS), ("pose", POSES)):
+    options = {"warp": WARPS, "pose": POSES, "schedule": SCHEDULES}
+    for name, allowed in options.items():
         value = getattr(config, name)
         if value not in allowed:
             raise InputError(

@@ -23,8 +23,13 @@ def repose(
     source_joints: jax.Array,
     target_joints: jax.Array,
     noise: jax.Array,
+    *,
+    remat: bool = False,
 ) -> dict[str, jax.Array]:
     """Paints people in new poses; differentiable in parameters, pictures and joints.
+
+    The networks compute in the type of parameters, pictures and noise, the geometry in
+    that of the joints.
 
     Args:
         network: Sizes.
@@ -34,6 +39,7 @@ def repose(
             [0, 1]) and depth in pixels, 0 at the pelvis, growing away from the camera.
         target_joints: `(B, J, 3)` joints of the wanted pose, same unit.
         noise: `(B, H, W, 1)` normal noise.
+        remat: As in `Generator`.
 
     Returns:
         What `Generator` returns.
@@ -46,9 +52,9 @@ def repose(
     masks = functools.partial(
         part_masks, shape=shape, joint_set=joint_set, flat=flat_warp
     )
-    maps = functools.partial(part_maps, joint_set=joint_set, flat=flat_warp)
+    maps = functools.partial(part_maps, joint_set=joint_set, warp=network.warp)
     each = lambda function: jax.vmap(jax.vmap(function, (0, None)))
-    return Generator(network).apply(
+    return Generator(network, remat).apply(
         {"params": params},
         images,
         jax.vmap(jax.vmap(masks))(source),

@@ -27,14 +27,20 @@ class Generator(nn.Module):
 
     Attributes:
         network: Sizes.
+        remat: Compute the volume and decoder units again for the gradient rather than
+            keep what they computed: less memory, more time, the same parameters.
     """
 
     network: Network
+    remat: bool = False
 
     def setup(self):
         network = self.network
+        volume_unit, decoder_unit = VolumeUnit, DecoderUnit
+        if self.remat:
+            volume_unit, decoder_unit = nn.remat(VolumeUnit), nn.remat(DecoderUnit)
         units = lambda: [
-            VolumeUnit(by_row=network.published) for _ in range(network.volume_units)
+            volume_unit(by_row=network.published) for _ in range(network.volume_units)
         ]
         self.encoder = ResNetTrunk(network.root, network.encoder)
         self.lift_norm = GroupNorm()
@@ -44,7 +50,7 @@ class Generator(nn.Module):
         self.pose_units = units()
         self.merge_units = units()
         self.decoder = [
-            DecoderUnit(features, inner, doubles, network.published)
+            decoder_unit(features, inner, doubles, network.published)
             for features, inner, doubles in network.decoder
         ]
         self.head_norm = GroupNorm()
@@ -60,6 +66,9 @@ class Generator(nn.Module):
         noise: jax.Array,
     ) -> dict[str, jax.Array]:
         """Reposes.
+
+        The networks compute in the type of the pictures and parameters, the warp in
+        that of the masks and maps.
 
         Args:
             images: `(B, S, H, W, 3)` in [-1, 1], S photographs of one person; the
@@ -81,18 +90,19 @@ class Generator(nn.Module):
         batch, sources = images.shape[:2]
         warped = map_examples(
             warp_parts,
-            volume,
+            volume.astype(masks.dtype),
             masks.reshape(-1, *masks.shape[2:]),
             maps.reshape(-1, *maps.shape[2:]),
-        )
+        ).astype(volume.dtype)
         # Parts seen in several photographs are merged as parts of one are.
         warped = warped.reshape(batch, sources, *warped.shape[1:]).max(1)
-        merged = jnp.concatenate([warped, self.encode_pose(heatmaps)], axis=-1)
+        pose = self.encode_pose(heatmaps.astype(images.dtype))
+        merged = jnp.concatenate([warped, pose], axis=-1)
         for unit in self.merge_units:
             merged = unit(merged)
         foreground, mask = self.paint(merged)
         valid = self._background_mask(masks[:, 0], padded.shape[2])
-        background = self.background(padded[:, 0], valid, noise)
+        background = self.background(padded[:, 0], valid.astype(images.dtype), noise)
         image = mask * foreground + (1 - mask) * background
         if self.network.published:
             image = image[:, 1:, 1:]
@@ -149,7 +159,7 @@ class Generator(nn.Module):
         missing = size - valid.shape[1]
         valid = jnp.pad(valid, ((0, 0), (0, missing), (0, missing)))
         # A hole is a hole: partial convolution needs no gradient by the joints.
-        return jax.lax.stop_gradient((valid > 0.5).astype(masks.dtype))[..., None]
+        return jax.lax.stop_gradient(valid > 0.5)[..., None]
 
 
 class Discriminator(nn.Module):

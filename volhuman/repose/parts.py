@@ -130,25 +130,31 @@ def part_maps(
     target: jax.Array,
     *,
     joint_set: JointSet = BODY24,
-    flat: bool = False,
+    warp: str = "3d",
 ) -> jax.Array:
     """Fits where each part of the target pose reads in the source.
 
     Source: Knoche et al., section 3.2 (7-parameter Helmert transforms); the fit of
-    limbs is that of `body.part_transforms`. `flat` is the paper's 2D ablation: affine
-    maps of the picture, depths unchanged.
+    limbs is that of `body.part_transforms`.
 
     Args:
         source: `(J, 3)` joints of the given picture.
         target: `(J, 3)` joints of the wanted pose.
         joint_set: Names of the joints.
-        flat: Fit in the picture plane.
+        warp: "3d"; "2d", the paper's ablation: affine maps of the picture, depths
+            unchanged; "mirrored": the published fit, whose limbs are mirrored about the
+            plane of their joints in half of the cases.
 
     Returns:
         `(10, 3, 4)` maps from target to source positions.
     """
-    if not flat:
+    if warp == "3d":
         return fit_part_transforms(target, source, joint_set).as_matrix()[:, :3]
+    if warp == "mirrored":
+        # The derivative of a singular value decomposition of three points is infinite.
+        ends = jax.lax.stop_gradient((target, source))
+        points = zip(*(_fit_points(end, joint_set) for end in ends), strict=True)
+        return jnp.stack([_least_squares_map(*pair) for pair in points])
     maps = []
     for corners in zip(
         _quads(target, joint_set), _quads(source, joint_set), strict=True
@@ -200,6 +206,40 @@ def _fit_affine(source, target):
     # Damped towards the identity: what is not seen does not move.
     linear = jnp.linalg.solve(a.T @ a + damping, a.T @ b + damping).T
     return linear, target_mean - linear @ source_mean
+
+
+def _fit_points(joints, joint_set):
+    """Points `(K, 3)` that carry each part in the published fit."""
+    at = lambda name: joints[joint_set.names.index(name)]
+    points = [
+        jnp.stack([at(name) for name in names])
+        for names in (joint_set.torso, joint_set.head)
+    ]
+    for chain in (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle")):
+        for side in ("left", "right"):
+            upper, middle, end = (at(f"{side}_{name}") for name in chain)
+            points += [
+                _with_normal(upper, middle, end),
+                _with_normal(end, middle, upper),
+            ]
+    return points
+
+
+def _with_normal(start, stop, roll):
+    """A bone and a point beside its end, on the normal of the bending plane."""
+    normal = jnp.cross(stop - start, roll - stop)
+    normal = normal / jnp.maximum(_length(normal), 1e-12)
+    return jnp.stack([start, stop, stop + normal * _length(roll - stop)])
+
+
+def _least_squares_map(target, source):
+    """Rotation, scale and offset `(3, 4)` without regard to handedness."""
+    a, b = target - target.mean(0), source - source.mean(0)
+    u, _, v = jnp.linalg.svd(a.T @ b)
+    rotation = (u @ v).T
+    scale = (b * (a @ rotation.T)).sum() / jnp.maximum((a * a).sum(), 1e-12)
+    linear = scale * rotation
+    return jnp.column_stack([linear, source.mean(0) - linear @ target.mean(0)])
 
 
 def pose_heatmaps(

@@ -1,8 +1,9 @@
 """Names of the published network's variables, and their import.
 
-The authors' TensorFlow checkpoints hold variables by name; `experiments/
-convert_repose_checkpoint.py` writes them to a `.npz` file, which this module turns into
-parameters of `Generator` and `Discriminator` with `Network(published=True)`.
+The authors' TensorFlow checkpoints hold variables by name. `experiments/
+convert_repose_checkpoint.py` reads them, lets this module turn them into parameters of
+`Generator` and `Discriminator` with `Network(published=True)`, and writes the generator
+to a file that `repose.weights.load_generator` reads.
 """
 
 import dataclasses

@@ -1,23 +1,13 @@
-"""The command that trains or describes the reposing network."""
+"""The command that trains, measures, describes and uses the reposing network."""
 
-import dataclasses
-
-import numpy as np
-
-from volhuman.data.loader import make_loader, open_people
 from volhuman.errors import InputError
-from volhuman.nn.perceptual import load_vgg19
-from volhuman.repose.config import ReposeConfig, network_of
+from volhuman.repose.config import ReposeConfig
 from volhuman.repose.describe import describe_networks
-from volhuman.repose.task import FIELDS, make_task
-from volhuman.training.config import TrainOptions
-from volhuman.training.loop import train
-from volhuman.training.parallel import loader_options
+from volhuman.repose.evaluate import evaluate_network
+from volhuman.repose.predict import repose_photographs
+from volhuman.repose.train import export_network, train_network
 
-MODES = ("train", "describe")
-_EVALUATION_BATCHES = 8
-# What may differ when a run continues.
-_CHANGEABLE = ("mode", "data_dir", "vgg")
+MODES = ("train", "export", "describe", "evaluate", "predict")
 
 
 def run_repose(config: ReposeConfig) -> int:
@@ -33,59 +23,12 @@ def run_repose(config: ReposeConfig) -> int:
         )
     if config.mode == "describe":
         print(describe_networks(config))
+    elif config.mode == "export":
+        export_network(config)
+    elif config.mode == "evaluate":
+        return evaluate_network(config)
+    elif config.mode == "predict":
+        return repose_photographs(config)
     else:
         train_network(config)
     return 0
-
-
-def train_network(config: ReposeConfig) -> None:
-    """Trains on the synthetic people, continuing where an earlier run stood."""
-    network = network_of(config)
-    if network.joint_set != "body24":
-        raise InputError(
-            f"the network {config.network!r} reads joints of {network.joint_set}, the "
-            "synthetic people have those of body24; train medium or small"
-        )
-    options = TrainOptions(
-        workdir=config.workdir,
-        steps=config.steps,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        save_every=config.save_every,
-        evaluate_every=config.evaluate_every,
-        evaluate_batches=_EVALUATION_BATCHES,
-        image_every=config.evaluate_every,
-        log_every=config.log_every,
-        num_devices=config.num_devices,
-    )
-    sources = [
-        open_people(
-            config.data_dir,
-            "pairs",
-            split,
-            size=network.image_size,
-            num_people=config.num_people or None,
-        )
-        for split in ("train", "validation")
-    ]
-    validation = make_loader(
-        sources[1],
-        batch_size=config.batch_size,
-        seed=0,
-        num_epochs=1,
-        shuffle=False,
-        transform=keep_fields,
-    )
-    train(
-        make_task(config, vgg=load_vgg19(config.vgg) if config.vgg else None),
-        make_loader(sources[0], transform=keep_fields, **loader_options(options)),
-        options,
-        validation=validation,
-        config=dataclasses.asdict(config),
-        changeable=_CHANGEABLE,
-    )
-
-
-def keep_fields(record: dict, generator: np.random.Generator) -> dict:
-    """Keeps what the training reads of a record of pairs."""
-    return {name: record[name] for name in FIELDS}

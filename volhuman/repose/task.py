@@ -1,6 +1,8 @@
 """Training of the reposing network as three pure functions."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,13 +25,20 @@ from volhuman.repose.losses import (
 )
 from volhuman.repose.model import Discriminator
 from volhuman.repose.parts import find_joint_set
-from volhuman.training.optimizer import adam, exponential_moving_average
+from volhuman.training.optimizer import (
+    adam,
+    cast_compute,
+    exponential_moving_average,
+    learning_rate_schedule,
+)
 from volhuman.training.parallel import average
-from volhuman.training.task import Task
+from volhuman.training.task import Batch, Task
 
 FIELDS = ("image_source", "image_target", "mask_target", "joints_source")
 FIELDS += ("joints_target",)
 _DECAY = 1e-4
+_WARMUP = 100
+_PRECISIONS = ("float32", "bfloat16")  # without and with mixed precision
 
 
 def make_task(
@@ -51,9 +60,15 @@ def make_task(
     Returns:
         The task; batches hold `FIELDS` as in the data set of pairs.
     """
-    training = _Training(
-        config, network_of(config), vgg, adam(config.learning_rate, b1=0.5)
+    rate = learning_rate_schedule(
+        config.schedule,
+        config.learning_rate,
+        steps=config.steps,
+        warmup=0 if config.schedule == "constant" else min(_WARMUP, config.steps - 1),
+        accumulate=config.accumulate,
     )
+    optimizer = adam(rate, b1=0.5, accumulate=config.accumulate)
+    training = _Training(config, network_of(config), vgg, optimizer)
     return Task(training.init, training.update, training.evaluate)
 
 
@@ -86,11 +101,11 @@ class _Training:
     def update(self, state, batch, key, *, axis_name=None):
         augment_key, noise_key = jax.random.split(key)
         batch = self._augment(augment_key, {name: batch[name] for name in FIELDS})
-        source, target = _pictures(batch)
+        source, target = picture_pair(batch)
         noise = jax.random.normal(noise_key, (*source.shape[:3], 1))
 
         def loss(params):
-            painted = _paint(self.network, params, batch, source, noise)
+            painted = self._paint(params, batch, source, noise)
             total, metrics = self._generator_loss(
                 state, params, batch, painted, source, target
             )
@@ -98,12 +113,7 @@ class _Training:
 
         gradients, (painted, metrics) = jax.grad(loss, has_aux=True)(state["generator"])
         state = self._step(state, "generator", average(gradients, axis_name))
-        state["average"] = exponential_moving_average(
-            state["average"],
-            state["generator"],
-            decay=self.config.average,
-            step=state["step"],
-        )
+        state["average"] = self._average(state)
         if self.config.adversarial:
             painted = jax.lax.stop_gradient(painted)
             metrics["discriminator"], gradients = jax.value_and_grad(self._critic_loss)(
@@ -114,14 +124,39 @@ class _Training:
         return state, average(metrics, axis_name)
 
     def evaluate(self, state, batch, key):
-        source, target = _pictures(batch)
+        source, target = picture_pair(batch)
         noise = jax.random.normal(key, (*source.shape[:3], 1))
-        painted = _paint(self.network, state["average"], batch, source, noise)
+        painted = paint_batch(self.network, state["average"], batch, source, noise)
         metrics = picture_metrics(painted, target, batch["mask_target"])
         pictures = {"source": source, "painted": painted, "target": target}
         return (
             {name: values.mean() for name, values in metrics.items()},
             {name: (picture + 1) / 2 for name, picture in pictures.items()},
+        )
+
+    def _paint(self, params, batch, source, noise):
+        """The picture, float32; its loss has float32 gradients."""
+        params, source, noise = self._cast((params, source, noise))
+        painted = paint_batch(
+            self.network, params, batch, source, noise, remat=self.config.remat
+        )
+        return painted.astype(jnp.float32)
+
+    def _cast(self, tree):
+        return cast_compute(tree, _PRECISIONS[self.config.mixed_precision])
+
+    def _average(self, state):
+        """The average moves when the parameters do."""
+        updates, pending = jnp.divmod(state["step"], self.config.accumulate)
+        moved = exponential_moving_average(
+            state["average"],
+            state["generator"],
+            decay=self.config.average,
+            step=updates,
+        )
+        complete = pending == self.config.accumulate - 1
+        return jax.tree.map(
+            lambda new, old: jnp.where(complete, new, old), moved, state["average"]
         )
 
     def _augment(self, key, batch):
@@ -161,9 +196,9 @@ class _Training:
 
     def _judge(self, params, batch, source, candidate):
         heatmaps = picture_heatmaps(self.network, batch["joints_target"])
-        return Discriminator(self.network).apply(
-            {"params": params}, source, candidate, heatmaps
-        )
+        params, *inputs = self._cast((params, source, candidate, heatmaps))
+        logits = Discriminator(self.network).apply({"params": params}, *inputs)
+        return logits.astype(jnp.float32)
 
     def _step(self, state, name, gradients):
         updates, optimizer_state = self.optimizer.update(
@@ -201,8 +236,12 @@ def _init_discriminator(network: Network, key: jax.Array) -> dict:
     return Discriminator(network).init(key, picture, picture, heatmaps)["params"]
 
 
-def _pictures(batch):
-    """Source and target in [-1, 1]; uint8 where nothing was augmented."""
+def picture_pair(batch: Batch) -> tuple[jax.Array, jax.Array]:
+    """Source and target pictures `(B, H, W, 3)` of a batch, in [-1, 1].
+
+    Args:
+        batch: uint8 pictures, or float in [0, 1] where they were augmented.
+    """
 
     def scaled(x):
         top = 255.0 if x.dtype == jnp.uint8 else 1.0
@@ -211,7 +250,28 @@ def _pictures(batch):
     return scaled(batch["image_source"]), scaled(batch["image_target"])
 
 
-def _paint(network, params, batch, source, noise):
+def paint_batch(
+    network: Network,
+    params: Mapping[str, Any],
+    batch: Batch,
+    source: jax.Array,
+    noise: jax.Array,
+    *,
+    remat: bool = False,
+) -> jax.Array:
+    """Reposes the source pictures of a batch to the poses of its targets.
+
+    Args:
+        network: Sizes.
+        params: Parameters of the generator.
+        batch: Holds `joints_source` and `joints_target`.
+        source: `(B, H, W, 3)` in [-1, 1].
+        noise: `(B, H, W, 1)`.
+        remat: As in `Generator`.
+
+    Returns:
+        `(B, H, W, 3)` in [-1, 1].
+    """
     return repose(
         network,
         params,
@@ -219,4 +279,5 @@ def _paint(network, params, batch, source, noise):
         batch["joints_source"][:, None],
         batch["joints_target"],
         noise,
+        remat=remat,
     )["image"]

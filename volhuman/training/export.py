@@ -80,6 +80,32 @@ def export_weights(
     return digest
 
 
+@dataclasses.dataclass(frozen=True)
+class WeightsHeader:
+    """What a file says of its weights.
+
+    Attributes:
+        config: Configuration that they were trained with.
+        step: Number of steps made.
+        sha256: Digest of names, arrays, configuration and step, as stated.
+    """
+
+    config: dict[str, Any]
+    step: int
+    sha256: str
+
+
+def read_weights_header(path: str | Path) -> WeightsHeader:
+    """Reads what a file says of its weights, without the weights.
+
+    Raises:
+        InputError: If the file is missing or damaged.
+    """
+    metadata = _read_metadata(Path(path))
+    config, step = json.loads(metadata["config"]), int(metadata["step"])
+    return WeightsHeader(config, step, metadata["sha256"])
+
+
 def load_weights(path: str | Path, like: Mapping[str, Any]) -> Weights:
     """Reads weights and compares them with a network.
 
@@ -94,36 +120,51 @@ def load_weights(path: str | Path, like: Mapping[str, Any]) -> Weights:
             the message lists what is only in the file and what only in the model.
     """
     path = Path(path)
+    metadata = _read_metadata(path)
+    expected = _flat(like)
+    with _damage(path), safe_open(path, framework="numpy") as file:
+        slices = {name: file.get_slice(name) for name in sorted(file.keys())}
+        shapes = {name: str(x.get_shape()) for name, x in slices.items()}
+        check_same(
+            str(path), shapes, {k: str(list(x.shape)) for k, x in expected.items()}
+        )
+        tensors = {name: file.get_tensor(name) for name in slices}
+    digest = _digest(tensors, metadata["config"], metadata["step"])
+    if metadata["sha256"] != digest:
+        raise InputError(f"{path}: the weights have changed; copy the file again")
+    config, step = json.loads(metadata["config"]), int(metadata["step"])
+    typed = {name: tensors[name].astype(x.dtype) for name, x in expected.items()}
+    params = traverse_util.unflatten_dict(typed, sep="/")
+    return Weights(params, config, step, digest)
+
+
+def _read_metadata(path: Path) -> dict[str, str]:
+    """The texts in the header; the library compares it with the file's size."""
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; give a file of weights")
-    expected = _flat(like)
-    try:
-        # The library compares the header with the size of the file.
+    with _damage(path):
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            slices = {name: file.get_slice(name) for name in sorted(file.keys())}
-            shapes = {name: str(x.get_shape()) for name, x in slices.items()}
-            check_same(
-                str(path), shapes, {k: str(list(x.shape)) for k, x in expected.items()}
-            )
-            tensors = {name: file.get_tensor(name) for name in slices}
-        config, step = json.loads(metadata["config"]), int(metadata["step"])
-        digest = _digest(tensors, metadata["config"], metadata["step"])
-        intact = metadata["sha256"] == digest
+        if not isinstance(json.loads(metadata["config"]), dict):
+            raise ValueError("its configuration is no table")
+        int(metadata["step"])
+        return {name: metadata[name] for name in ("config", "step", "sha256")}
+
+
+@contextlib.contextmanager
+def _damage(path: Path):
+    """Names the file in whatever damage leads to."""
+    try:
+        yield
     except InputError:
         raise
-    # SafetensorError, KeyError, ValueError, TypeError: whatever damage leads to.
+    # SafetensorError, KeyError, ValueError, TypeError, ...
     except Exception as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(
             f"{path}: not weights of volhuman, or damaged ({reason}); copy or export "
             "them again"
         ) from error
-    if not intact:
-        raise InputError(f"{path}: the weights have changed; copy the file again")
-    typed = {name: tensors[name].astype(x.dtype) for name, x in expected.items()}
-    params = traverse_util.unflatten_dict(typed, sep="/")
-    return Weights(params, config, step, digest)
 
 
 def _flat(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,92 @@
+"""The command from data to scores: train, go on, export, measure."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from volhuman.data.people import build_people
+from volhuman.errors import InputError
+from volhuman.evaluation.pose_estimator import SIZE, PoseEstimator
+from volhuman.repose import evaluate as evaluate_module
+from volhuman.repose import task as task_module
+from volhuman.repose import train as train_module
+from volhuman.repose.config import ReposeConfig
+from volhuman.repose.evaluate import SHEET, contact_sheet
+from volhuman.repose.parts import find_joint_set
+from volhuman.repose.run import run_repose
+from volhuman.repose.train import WEIGHTS
+from volhuman.repose.weights import load_generator
+
+
+@pytest.fixture
+def tiny(monkeypatch, network):
+    for module in (task_module, train_module):
+        monkeypatch.setattr(module, "network_of", lambda config: network)
+    pictures = np.zeros((1, SIZE, SIZE, 3), np.float32)
+    estimator = PoseEstimator().init(jax.random.key(0), pictures)["params"]
+    monkeypatch.setattr(evaluate_module, "load_pose_estimator", lambda: estimator)
+
+
+@pytest.mark.slow
+def test_training_goes_on_exports_and_is_measured(tiny, network, tmp_path, capsys):
+    build_people(
+        data_dir=tmp_path / "data",
+        variant="pairs",
+        num_people=3,
+        seed=0,
+        size=network.image_size,
+        num_workers=1,
+    )
+    config = ReposeConfig(
+        workdir=str(tmp_path / "run"),
+        data_dir=str(tmp_path / "data"),
+        output=str(tmp_path / "scores"),
+        weights=str(tmp_path / "run" / WEIGHTS),
+        steps=1,
+        batch_size=2,
+        num_devices=1,
+        adversarial=0.0,
+        evaluate_every=0,
+    )
+    assert run_repose(config) == 0
+    # Options that only the use of a network has may differ when a run goes on.
+    longer = dataclasses.replace(config, steps=2, overwrite=True, fps=10.0)
+    assert run_repose(longer) == 0
+    found, _ = load_generator(config.weights)
+    assert found == network
+    assert run_repose(dataclasses.replace(longer, mode="evaluate")) == 0
+    scores = json.loads((tmp_path / "scores" / "scores.json").read_text("utf-8"))
+    assert [row["name"] for row in scores["rows"]][:2] == [
+        "reposed",
+        "source picture, unchanged",
+    ]
+    assert (tmp_path / "scores" / SHEET).exists()
+    assert "step 2" in capsys.readouterr().out
+    with pytest.raises(InputError, match="exist already"):
+        run_repose(dataclasses.replace(config, mode="evaluate"))
+
+
+def test_unknown_modes_are_refused():
+    with pytest.raises(InputError, match="mode is 'paint'"):
+        run_repose(ReposeConfig(mode="paint"))
+
+
+def test_the_sheet_has_a_row_for_each_pair_and_the_pose_in_it(joints):
+    pictures = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
+    names = find_joint_set("body24").names
+    sheet = contact_sheet(
+        {
+            "source": pictures,
+            "painted": pictures,
+            "target": pictures,
+            "joints": joints[:2],
+        },
+        names,
+    )
+    assert sheet.shape == (2 * 256, 4 * 256, 3)
+    figure = sheet[:256, 256:512]
+    assert np.ptp(figure, axis=(0, 1)).max() > 0.3
+    np.testing.assert_array_equal(sheet[:, :256], sheet[:, 512:768])

@@ -1,0 +1,177 @@
+"""How well a network reposes: pictures compared with the truth on held-out people.
+
+Source: Knoche et al., section 4.1: SSIM over the picture and over the person, and the
+pose score: poses that an estimator finds in the painted and in the true picture, as
+area under the curve of correct joints up to 150 mm.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from volhuman.data.loader import Source, make_loader
+from volhuman.evaluation.images import SSIM_STANDARD
+from volhuman.evaluation.pose_estimator import (
+    bone_lengths,
+    estimate_joints,
+    pose_distances,
+)
+from volhuman.evaluation.poses import AUC_LIMIT, auc_continuous
+from volhuman.evaluation.protocol import Protocol, Score, summarize
+from volhuman.repose.config import Network
+from volhuman.repose.parts import view_from_pixels
+from volhuman.repose.task import FIELDS, paint_batch, picture_metrics, picture_pair
+
+METRICS = ("SSIM", "SSIM foreground", "pose AUC", "L1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """Numbers and pictures of pairs of one split.
+
+    Attributes:
+        values: `(N,)` by metric, one number a pair.
+        people: `(N,)` the person of each pair.
+        pictures: The first pairs' "source", "painted", "target" `(K, H, W, 3)` in
+            [0, 1], and "joints" `(K, J, 3)` of the target in pixels.
+    """
+
+    values: dict[str, np.ndarray]
+    people: np.ndarray
+    pictures: dict[str, np.ndarray]
+
+
+def measure_pairs(
+    network: Network,
+    params: Mapping[str, Any] | None,
+    pairs: Source,
+    estimator: Mapping[str, Any],
+    *,
+    batch_size: int = 8,
+    seed: int = 0,
+    num_pictures: int = 8,
+) -> Measured:
+    """Reposes every pair and compares with the truth.
+
+    Args:
+        network: Sizes.
+        params: Parameters of the generator; None measures the source picture as it is,
+            what a network must at least surpass.
+        pairs: Records of pairs in the network's size.
+        estimator: Parameters of the pose estimator.
+        batch_size: Pairs at a time.
+        seed: Of the noise of the background.
+        num_pictures: Pairs whose pictures are kept.
+    """
+
+    measure = jax.jit(
+        lambda batch, key: _measure_batch(network, params, estimator, batch, key)
+    )
+    loader = make_loader(
+        pairs,
+        batch_size=batch_size,
+        seed=0,
+        num_epochs=1,
+        shuffle=False,
+        transform=_keep,
+    )
+    rows, kept, people = [], [], []
+    for number, batch in enumerate(loader):
+        people.extend(batch.pop("person"))
+        key = jax.random.fold_in(jax.random.key(seed), number)
+        values, pictures = measure(_full(batch, batch_size), key)
+        count = len(batch["joints_target"])
+        rows.append({name: np.asarray(v)[:count] for name, v in values.items()})
+        if number * batch_size < num_pictures:
+            pictures["joints"] = batch["joints_target"]
+            kept.append({n: np.asarray(p)[:count] for n, p in pictures.items()})
+    join = lambda parts: {n: np.concatenate([p[n] for p in parts]) for n in parts[0]}
+    shown = {name: pictures[:num_pictures] for name, pictures in join(kept).items()}
+    return Measured(join(rows), np.array(people), shown)
+
+
+def _measure_batch(network, params, estimator, batch, key):
+    """Numbers and pictures of one batch."""
+    source, target = picture_pair(batch)
+    painted = source
+    if params is not None:
+        noise = jax.random.normal(key, (*source.shape[:3], 1))
+        painted = paint_batch(network, params, batch, source, noise)
+    found = estimate_joints(estimator, (painted + 1) / 2)
+    wanted = estimate_joints(estimator, (target + 1) / 2)
+    # The true joints say how many millimetres a pixel has.
+    true = view_from_pixels(batch["joints_target"], network.image_size)
+    millimetres = 1000 * bone_lengths(batch["joints_body"]).sum(-1)
+    unit = millimetres / bone_lengths(true).sum(-1)
+    distances = pose_distances(found, wanted, unit * bone_lengths(wanted).sum(-1))
+    compared = picture_metrics(painted, target, batch["mask_target"])
+    numbers = (
+        compared["ssim"],
+        compared["ssim_foreground"],
+        auc_continuous(distances),
+        compared["l1"],
+    )
+    pictures = {"source": source, "painted": painted, "target": target}
+    return (
+        dict(zip(METRICS, numbers, strict=True)),
+        {name: (picture + 1) / 2 for name, picture in pictures.items()},
+    )
+
+
+def score_cells(measured: Measured, *, data: str, estimator: str) -> dict[str, Score]:
+    """Means with intervals, clustered by person, by column of a table.
+
+    Args:
+        measured: The numbers.
+        data: Name of data set and split, for the protocol.
+        estimator: What found the poses, for the protocol.
+    """
+    scores = {}
+    for name, protocol in _protocols(data, estimator).items():
+        score = summarize(measured.values[name], protocol, groups=measured.people)
+        scores[protocol.label] = score
+    return scores
+
+
+def _protocols(data, estimator):
+    window = {"window": f"{SSIM_STANDARD.window} {SSIM_STANDARD.window_size}"}
+    poses = {
+        "limit": f"{AUC_LIMIT:g} mm",
+        "estimator": estimator,
+        "against": "the estimate in the true picture",
+    }
+    make = lambda metric, variant, better, extra, alignment="none": Protocol(
+        metric=metric,
+        variant=variant,
+        unit="",
+        higher_is_better=better,
+        data=data,
+        body_source="true joints of both pictures",
+        alignment=alignment,
+        extra=extra,
+    )
+    name = SSIM_STANDARD.name
+    return {
+        "SSIM": make("SSIM", name, True, window),
+        "SSIM foreground": make("SSIM foreground", name, True, window),
+        "pose AUC": make("pose AUC", "continuous", True, poses, "pelvis"),
+        "L1": make("L1", "rgb", False, {}),
+    }
+
+
+def _keep(record: dict, generator: np.random.Generator) -> dict:
+    return {name: record[name] for name in (*FIELDS, "joints_body", "person")}
+
+
+def _full(batch, size):
+    """Fills the last batch up, so that one program serves all."""
+    missing = size - len(batch["joints_target"])
+    if not missing:
+        return batch
+    return {
+        name: np.concatenate([value, np.repeat(value[-1:], missing, axis=0)])
+        for name, value in batch.items()
+    }

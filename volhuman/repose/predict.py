@@ -1,0 +1,184 @@
+"""From a photograph, its joints and a target to the person in another pose, on disk."""
+
+import dataclasses
+import hashlib
+import sys
+from importlib import metadata, resources
+from pathlib import Path
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from volhuman.body.skeleton import NUM_JOINTS
+from volhuman.data.images import output_names
+from volhuman.errors import InputError
+from volhuman.repose.config import ReposeConfig
+from volhuman.repose.crops import crop_joints
+from volhuman.repose.figure import POINT_NAMES, figure_size, select_joints
+from volhuman.repose.paint import paint_frames
+from volhuman.repose.parts import find_joint_set
+from volhuman.repose.results import (
+    check_replaceable,
+    compare,
+    new_folder,
+    write_result,
+)
+from volhuman.repose.retarget import FACINGS, PROPORTIONS, Placement, place_target
+from volhuman.repose.sources import Source, are_inside, read_sources
+from volhuman.repose.targets import Sampling, read_target
+from volhuman.repose.weights import SHIPPED, load_generator
+
+_OPTIONS = (
+    "facing",
+    "travel",
+    "proportions",
+    "smoothing",
+    "fps",
+    "start",
+    "duration",
+    "max_frames",
+    "seed",
+)
+
+
+def repose_photographs(config: ReposeConfig) -> int:
+    """Paints a photographed person as the target shows and writes `output/<stem>/`.
+
+    A folder of photographs shows one person: all are used for every picture, the first
+    gives place and background.
+
+    Args:
+        config: Options.
+
+    Returns:
+        Exit code 0.
+
+    Raises:
+        InputError: If an option or a file cannot be used; nothing is written then.
+    """
+    check_config(config)
+    folder = Path(config.output) / output_names([Path(config.input).absolute()])[0]
+    check_replaceable(folder, overwrite=config.overwrite)
+    network, params = load_generator(config.weights)
+    first, *others = read_sources(config.input, config.keypoints)
+    targets = _place(config, first)
+    first = first.make_room(targets[:, :NUM_JOINTS, :2])
+    targets = crop_joints(targets, first.crop, network.image_size)
+    warnings = _judge(config, [first, *others], targets, network.image_size)
+    for warning in warnings:
+        print(f"volhuman: warning: {warning}", file=sys.stderr)
+    frames = _paint(config, network, params, [first, *others], targets)
+    comparison = compare(
+        first.picture(network.image_size),
+        first.crop_joints(network.image_size),
+        targets,
+        frames,
+    )
+    record = _record(config, network, [first, *others], len(frames), warnings)
+    with new_folder(folder) as part:
+        names = write_result(part, frames, comparison, record, rate=config.fps)
+    count = f", {len(frames)} frames" if len(frames) > 1 else ""
+    print(f"{folder}: {', '.join(names)}{count}")
+    return 0
+
+
+def check_config(config: ReposeConfig) -> None:
+    """Refuses options that no prediction can use.
+
+    Raises:
+        InputError: Naming the option, its value and what is expected.
+    """
+    missing = [n for n in ("input", "keypoints", "target") if not getattr(config, n)]
+    if missing:
+        raise InputError(
+            f"reposing needs {', '.join(f'--config.{name}' for name in missing)}: "
+            "--config.input=PHOTO --config.keypoints=JOINTS (3D, such as body.json of "
+            "the registration) --config.target=JOINTS, POSE or MOTION"
+        )
+    ranges = {
+        "fps": (1, 120),
+        "start": (0, 1e6),
+        "duration": (0, 1e6),
+        "max_frames": (1, 100_000),
+        "smoothing": (0, 1000),
+    }
+    for option, (least, most) in ranges.items():
+        value = getattr(config, option)
+        if not least <= value <= most:
+            raise InputError(
+                f"--config.{option} is {value}, expected {least} to {most:g}"
+            )
+    for option, allowed in (("facing", FACINGS), ("proportions", PROPORTIONS)):
+        value = getattr(config, option)
+        if value not in allowed:
+            raise InputError(
+                f"--config.{option} is {value!r}, expected one of {', '.join(allowed)}"
+            )
+
+
+def _place(config: ReposeConfig, source: Source) -> np.ndarray:
+    """The joints `(T, 29, 3)` that the target asks for, in the photograph."""
+    sampling = {f.name: getattr(config, f.name) for f in dataclasses.fields(Sampling)}
+    target = read_target(config.target, Sampling(**sampling))
+    if config.travel and target.path is None:
+        raise InputError(
+            f"{config.target}: does not tell where the pelvis is; --config.travel=True "
+            "needs a motion or joints in mm"
+        )
+    if not figure_size(target.points).any():
+        raise InputError(f"{config.target}: all joints are at one place; give others")
+    options = {f.name: getattr(config, f.name) for f in dataclasses.fields(Placement)}
+    return place_target(source.seen, target, Placement(**options))
+
+
+def _judge(config, sources: list[Source], targets: np.ndarray, side: int) -> list[str]:
+    """Sentences about what is cut off or unlikely to work."""
+    warnings = [text for source in sources for text in source.warnings()]
+    outside = ~are_inside(targets[:, :NUM_JOINTS], (side, side))
+    if outside.any():
+        name = POINT_NAMES[int(np.argmax(outside.sum(0)))]
+        warnings.append(
+            f"{Path(config.target).name}: leaves the picture in {outside.any(1).sum()} "
+            f"of {len(targets)} frames ({name}); that part is cut off."
+        )
+    return warnings
+
+
+def _paint(config, network, params, sources, targets) -> list[np.ndarray]:
+    """The frames as uint8."""
+    joint_set = find_joint_set(network.joint_set)
+    side = network.image_size
+    painted = paint_frames(
+        network,
+        params,
+        np.stack([source.picture(side) for source in sources]),
+        select_joints(np.stack([s.crop_joints(side) for s in sources]), joint_set),
+        select_joints(targets, joint_set),
+        seed=config.seed,
+    )
+    progress = tqdm(painted, total=len(targets), unit="frame", disable=None)
+    return list(progress if len(targets) > 1 else painted)
+
+
+def _record(config, network, sources, num_frames, warnings) -> dict:
+    """How the result came about; equal for equal input."""
+    with resources.as_file(resources.files("volhuman") / "assets") as assets:
+        weights = Path(config.weights or assets / SHIPPED)
+        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    return {
+        "volhuman": metadata.version("volhuman"),
+        "jax": jax.__version__,
+        "photographs": [source.photograph.path.name for source in sources],
+        "joints": [source.file.name for source in sources],
+        "target": Path(config.target).name,
+        "weights": {"file": weights.name, "sha256": digest},
+        "network": {"joint_set": network.joint_set, "image_size": network.image_size},
+        "crops": [
+            {"centre": s.crop.centre.tolist(), "size": float(s.crop.size)}
+            for s in sources
+        ],
+        "frames": num_frames,
+        "warnings": warnings,
+        "options": {name: getattr(config, name) for name in _OPTIONS},
+    }

@@ -1,0 +1,126 @@
+"""Training of the reposing network on the synthetic people, and its weights."""
+
+from pathlib import Path
+
+import numpy as np
+
+from volhuman.data.frame_pairs import FramePairs
+from volhuman.data.loader import Loader, Source, make_loader, open_people
+from volhuman.errors import InputError
+from volhuman.nn.perceptual import load_vgg19
+from volhuman.repose.config import (
+    Network,
+    ReposeConfig,
+    network_of,
+    training_options,
+)
+from volhuman.repose.task import FIELDS, make_task
+from volhuman.repose.weights import save_generator
+from volhuman.training.config import TrainOptions
+from volhuman.training.loop import load_state, train
+from volhuman.training.parallel import loader_options
+from volhuman.training.task import Task
+
+WEIGHTS = "generator.safetensors"
+_EVALUATION_BATCHES = 8
+# What may differ when a run continues.
+_CHANGEABLE = ("mode", "data_dir", "vgg", "remat")
+
+
+def train_network(config: ReposeConfig) -> None:
+    """Trains, continuing where an earlier run stood, and writes the weights.
+
+    Raises:
+        InputError: If an option, the data or a checkpoint cannot be used.
+    """
+    network = network_of(config)
+    options = TrainOptions(
+        workdir=config.workdir,
+        steps=config.steps,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        accumulate=config.accumulate,
+        save_every=config.save_every,
+        evaluate_every=config.evaluate_every,
+        evaluate_batches=_EVALUATION_BATCHES,
+        image_every=config.evaluate_every,
+        log_every=config.log_every,
+        num_devices=config.num_devices,
+    )
+    pairs = FramePairs(
+        open_pairs(config, network, "train"), ("image", "mask", "joints")
+    )
+    train(
+        _task(config),
+        make_loader(pairs, transform=keep_fields, **loader_options(options)),
+        options,
+        validation=read_in_order(
+            open_pairs(config, network, "validation"), config.batch_size
+        ),
+        config=training_options(config),
+        changeable=_CHANGEABLE,
+    )
+    export_network(config)
+
+
+def export_network(config: ReposeConfig) -> str:
+    """Writes the averaged parameters of the newest checkpoint as `WEIGHTS`.
+
+    Returns:
+        The digest.
+
+    Raises:
+        InputError: If there is no checkpoint of this configuration.
+    """
+    step, state = load_state(_task(config), config.workdir)
+    path = Path(config.workdir) / WEIGHTS
+    digest = save_generator(
+        path,
+        network_of(config),
+        state["average"],
+        config=training_options(config),
+        step=step,
+    )
+    print(f"{path}: step {step}, sha256 {digest}")
+    return digest
+
+
+def open_pairs(config: ReposeConfig, network: Network, split: str) -> Source:
+    """Opens the pairs of synthetic people in the size of a network.
+
+    Raises:
+        InputError: If they are not built or the network has other joints.
+    """
+    if network.joint_set != "body24":
+        raise InputError(
+            f"the network reads joints of {network.joint_set}, the synthetic people "
+            "have those of body24; use the networks medium, small or tiny"
+        )
+    return open_people(
+        config.data_dir,
+        "pairs",
+        split,
+        size=network.image_size,
+        num_people=config.num_people or None,
+    )
+
+
+def read_in_order(source: Source, batch_size: int) -> Loader:
+    """Reads every pair once, in order."""
+    return make_loader(
+        source,
+        batch_size=batch_size,
+        seed=0,
+        num_epochs=1,
+        shuffle=False,
+        transform=keep_fields,
+    )
+
+
+def keep_fields(record: dict, generator: np.random.Generator) -> dict:
+    """Keeps what the training reads of a record of pairs."""
+    return {name: record[name] for name in FIELDS}
+
+
+def _task(config: ReposeConfig) -> Task:
+    return make_task(config, vgg=load_vgg19(config.vgg) if config.vgg else None)
