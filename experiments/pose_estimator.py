@@ -23,7 +23,6 @@ from volhuman.data.augmentation import (
 )
 from volhuman.data.loader import make_loader, open_people
 from volhuman.evaluation.pose_estimator import (
-    SHIPPED,
     SIZE,
     PoseEstimator,
     bone_lengths,
@@ -83,7 +82,7 @@ def main(_) -> None:
         ),
     )
     digest = export_weights(
-        Path(_WORKDIR.value) / SHIPPED,
+        Path(_WORKDIR.value) / "pose_estimator.safetensors",
         state["average"],
         config={"people": _PEOPLE.value, "batch": _BATCH, "rate": _RATE.value},
         step=_STEPS.value,

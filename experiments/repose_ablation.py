@@ -22,8 +22,8 @@ from volhuman.evaluation.protocol import NotAvailable
 from volhuman.evaluation.report import markdown, write_table
 from volhuman.evaluation.tables import make_table
 from volhuman.repose.config import ReposeConfig, network_of
-from volhuman.repose.evaluate import perfect, score_test
-from volhuman.repose.measure import METRICS, Measured, measure_pairs
+from volhuman.repose.evaluate import perfect
+from volhuman.repose.measure import METRICS, Measured, measure_pairs, score_cells
 from volhuman.repose.train import WEIGHTS, open_pairs, train_network
 from volhuman.repose.weights import load_generator
 
@@ -34,7 +34,9 @@ _STEPS = flags.DEFINE_integer("steps", 800, "Steps a training.")
 _BATCH = flags.DEFINE_integer("batch_size", 4, "Pairs a step.")
 _RATE = flags.DEFINE_float("learning_rate", 1e-3, "Adam's rate, falling to 0.")
 _SEEDS = flags.DEFINE_integer("seeds", 3, "Trainings an arm.")
-_ESTIMATOR = flags.DEFINE_string("estimator", "", "Weights of the pose estimator.")
+_ESTIMATOR = flags.DEFINE_string(
+    "estimator", None, "Weights of the pose estimator.", required=True
+)
 
 ARMS = {
     "2D warp, 2D pose": ("2d", "2d"),
@@ -64,12 +66,12 @@ def main(_) -> None:
     config = configure(folder, "3d", "3d", 0)
     pairs = open_pairs(config, network_of(config), "test")
     unchanged = measure_pairs(network_of(config), None, pairs, estimator)
-    rows = {name: score_test(joined(runs)) for name, runs in results.items()}
-    rows["source picture, unchanged"] = score_test(unchanged)
+    rows = {name: score_cells(joined(runs)) for name, runs in results.items()}
+    rows["source picture, unchanged"] = score_cells(unchanged)
     table = make_table(
         f"Reposing, {_SEEDS.value} seeds, {_STEPS.value} steps of {_BATCH.value}",
         rows,
-        truth=score_test(perfect(unchanged)),
+        truth=score_cells(perfect(unchanged)),
         bare_body=NotAvailable("not applicable", "pictures are compared, not bodies"),
     )
     details = {
@@ -135,7 +137,7 @@ def differences(results: dict[str, list[Measured]]) -> dict[str, dict[str, list]
         )
         found[name] = {
             label: [round(x, 4) for x in (score.value, score.low, score.high)]
-            for label, score in score_test(gap).items()
+            for label, score in score_cells(gap).items()
         }
     return found
 

@@ -62,7 +62,7 @@ def test_an_equal_picture_is_perfect_and_others_are_not(unchanged):
 
 
 def test_scores_are_clustered_by_person(unchanged):
-    cells = score_cells(unchanged, data="test", estimator="own")
+    cells = score_cells(unchanged)
     assert len(cells) == len(METRICS)
     for cell in cells.values():
         assert cell.low <= cell.value <= cell.high

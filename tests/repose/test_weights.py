@@ -31,3 +31,9 @@ def test_weights_of_something_else_are_refused(tmp_path):
     export_weights(path, {"a": np.zeros(3)}, config={"network": {"width": 3}}, step=1)
     with pytest.raises(InputError, match="not the weights of a reposing network"):
         load_generator(path)
+
+
+def test_shipped_weights_paint_a_person_in_range():
+    network, params = load_generator()
+    assert network.image_size == 64
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))

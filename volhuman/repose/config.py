@@ -156,6 +156,8 @@ class UseOptions:
         weights: Weights of a generator; empty for those of the package.
         output: Folder for the results, made where missing.
         overwrite: Replace existing results.
+        estimator: Weights of the pose estimator of `evaluate`
+            (experiments/pose_estimator.py); without them it gives no pose score.
         input: Photograph to repose, or a folder of photographs of one person (all are
             used, the first gives place and background).
         keypoints: Its joints in 3D (`repose.joint_files`), or a folder with
@@ -178,6 +180,7 @@ class UseOptions:
     weights: str = ""
     output: str = "output/reposed"
     overwrite: bool = False
+    estimator: str = ""
     input: str = ""
     keypoints: str = ""
     target: str = ""

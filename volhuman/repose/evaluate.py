@@ -7,21 +7,17 @@ import numpy as np
 
 from volhuman.data.images import write_png
 from volhuman.evaluation.pose_estimator import load_pose_estimator
-from volhuman.evaluation.protocol import NotAvailable, Score
+from volhuman.evaluation.protocol import NotAvailable
 from volhuman.evaluation.report import check_writable, markdown, write_table
 from volhuman.evaluation.tables import make_table
 from volhuman.repose.completion import complete_figure
 from volhuman.repose.config import ReposeConfig
-from volhuman.repose.measure import (
-    METRICS,
-    Measured,
-    measure_pairs,
-    score_cells,
-)
+from volhuman.repose.measure import Measured, measure_pairs, score_cells
 from volhuman.repose.parts import find_joint_set
 from volhuman.repose.results import draw_figure, enlarge
 from volhuman.repose.train import open_pairs
 from volhuman.repose.weights import load_generator
+from volhuman.training.export import read_weights_header
 
 SHEET = "pairs.png"
 _SPLIT = "test"
@@ -40,7 +36,10 @@ def evaluate_network(config: ReposeConfig) -> int:
     folder = Path(config.output)
     check_writable(folder, overwrite=config.overwrite)
     network, params = load_generator(config.weights)
-    estimator = load_pose_estimator()
+    estimator, label = None, "none"
+    if config.estimator:
+        estimator = load_pose_estimator(config.estimator)
+        label = read_weights_header(config.estimator).sha256[:12]
     pairs = open_pairs(config, network, _SPLIT)
     measured = measure_pairs(
         network, params, pairs, estimator, batch_size=config.batch_size
@@ -51,10 +50,10 @@ def evaluate_network(config: ReposeConfig) -> int:
     table = make_table(
         "Reposing",
         {
-            "reposed": score_test(measured),
-            "source picture, unchanged": score_test(unchanged),
+            "reposed": score_cells(measured, estimator=label),
+            "source picture, unchanged": score_cells(unchanged, estimator=label),
         },
-        truth=score_test(perfect(measured)),
+        truth=score_cells(perfect(measured), estimator=label),
         bare_body=NotAvailable("not applicable", "pictures are compared, not bodies"),
     )
     write_table(folder, table, overwrite=config.overwrite)
@@ -65,17 +64,10 @@ def evaluate_network(config: ReposeConfig) -> int:
     return 0
 
 
-def score_test(measured: Measured) -> dict[str, Score]:
-    """Scores of the test people by column."""
-    return score_cells(
-        measured, data=f"volhuman_people pairs, {_SPLIT}", estimator="volhuman's own"
-    )
-
-
 def perfect(measured: Measured) -> Measured:
     """What the truth scores against itself."""
     count = len(measured.people)
-    values = {name: np.full(count, _PERFECT[name]) for name in METRICS}
+    values = {name: np.full(count, _PERFECT[name]) for name in measured.values}
     return dataclasses.replace(measured, values=values)
 
 

@@ -20,12 +20,17 @@ from volhuman.evaluation.pose_estimator import (
     pose_distances,
 )
 from volhuman.evaluation.poses import AUC_LIMIT, auc_continuous
-from volhuman.evaluation.protocol import Protocol, Score, summarize
+from volhuman.evaluation.protocol import NotAvailable, Protocol, Score, summarize
 from volhuman.repose.config import Network
 from volhuman.repose.parts import view_from_pixels
 from volhuman.repose.task import FIELDS, paint_batch, picture_metrics, picture_pair
 
 METRICS = ("SSIM", "SSIM foreground", "pose AUC", "L1")
+_NO_ESTIMATOR = NotAvailable(
+    "not computed",
+    "the pose score needs an estimator: train one with experiments/pose_estimator.py "
+    "and give --config.estimator=FILE",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,14 +38,17 @@ class Measured:
     """Numbers and pictures of pairs of one split.
 
     Attributes:
-        values: `(N,)` by metric, one number a pair.
+        values: `(N,)` by metric, one number a pair; without "pose AUC" where there was
+            no estimator.
         people: `(N,)` the person of each pair.
+        data: Name of data set and split.
         pictures: The first pairs' "source", "painted", "target" `(K, H, W, 3)` in
             [0, 1], and "joints" `(K, J, 3)` of the target in pixels.
     """
 
     values: dict[str, np.ndarray]
     people: np.ndarray
+    data: str
     pictures: dict[str, np.ndarray]
 
 
@@ -48,7 +56,7 @@ def measure_pairs(
     network: Network,
     params: Mapping[str, Any] | None,
     pairs: Source,
-    estimator: Mapping[str, Any],
+    estimator: Mapping[str, Any] | None,
     *,
     batch_size: int = 8,
     seed: int = 0,
@@ -61,7 +69,7 @@ def measure_pairs(
         params: Parameters of the generator; None measures the source picture as it is,
             what a network must at least surpass.
         pairs: Records of pairs in the network's size.
-        estimator: Parameters of the pose estimator.
+        estimator: Parameters of the pose estimator; None leaves the pose score out.
         batch_size: Pairs at a time.
         seed: Of the noise of the background.
         num_pictures: Pairs whose pictures are kept.
@@ -90,7 +98,9 @@ def measure_pairs(
             kept.append({n: np.asarray(p)[:count] for n, p in pictures.items()})
     join = lambda parts: {n: np.concatenate([p[n] for p in parts]) for n in parts[0]}
     shown = {name: pictures[:num_pictures] for name, pictures in join(kept).items()}
-    return Measured(join(rows), np.array(people), shown)
+    info = getattr(pairs, "dataset_info", None)
+    name = f"{info.full_name} {pairs.split}" if info else type(pairs).__name__
+    return Measured(join(rows), np.array(people), name, shown)
 
 
 def _measure_batch(network, params, estimator, batch, key):
@@ -100,39 +110,46 @@ def _measure_batch(network, params, estimator, batch, key):
     if params is not None:
         noise = jax.random.normal(key, (*source.shape[:3], 1))
         painted = paint_batch(network, params, batch, source, noise)
+    compared = picture_metrics(painted, target, batch["mask_target"])
+    numbers = {
+        "SSIM": compared["ssim"],
+        "SSIM foreground": compared["ssim_foreground"],
+        "L1": compared["l1"],
+    }
+    if estimator is not None:
+        distances = _estimated_distances(network, estimator, batch, painted, target)
+        numbers["pose AUC"] = auc_continuous(distances)
+    pictures = {"source": source, "painted": painted, "target": target}
+    return numbers, {name: (p + 1) / 2 for name, p in pictures.items()}
+
+
+def _estimated_distances(network, estimator, batch, painted, target):
+    """Millimetres between the poses found in the painted and in the true picture."""
     found = estimate_joints(estimator, (painted + 1) / 2)
     wanted = estimate_joints(estimator, (target + 1) / 2)
     # The true joints say how many millimetres a pixel has.
     true = view_from_pixels(batch["joints_target"], network.image_size)
     millimetres = 1000 * bone_lengths(batch["joints_body"]).sum(-1)
     unit = millimetres / bone_lengths(true).sum(-1)
-    distances = pose_distances(found, wanted, unit * bone_lengths(wanted).sum(-1))
-    compared = picture_metrics(painted, target, batch["mask_target"])
-    numbers = (
-        compared["ssim"],
-        compared["ssim_foreground"],
-        auc_continuous(distances),
-        compared["l1"],
-    )
-    pictures = {"source": source, "painted": painted, "target": target}
-    return (
-        dict(zip(METRICS, numbers, strict=True)),
-        {name: (picture + 1) / 2 for name, picture in pictures.items()},
-    )
+    return pose_distances(found, wanted, unit * bone_lengths(wanted).sum(-1))
 
 
-def score_cells(measured: Measured, *, data: str, estimator: str) -> dict[str, Score]:
+def score_cells(
+    measured: Measured, *, estimator: str = "none"
+) -> dict[str, Score | NotAvailable]:
     """Means with intervals, clustered by person, by column of a table.
 
     Args:
         measured: The numbers.
-        data: Name of data set and split, for the protocol.
         estimator: What found the poses, for the protocol.
     """
     scores = {}
-    for name, protocol in _protocols(data, estimator).items():
-        score = summarize(measured.values[name], protocol, groups=measured.people)
-        scores[protocol.label] = score
+    for name, protocol in _protocols(measured.data, estimator).items():
+        scores[protocol.label] = _NO_ESTIMATOR
+        if name in measured.values:
+            scores[protocol.label] = summarize(
+                measured.values[name], protocol, groups=measured.people
+            )
     return scores
 
 

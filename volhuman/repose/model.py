@@ -18,6 +18,9 @@ from volhuman.repose.background import BackgroundInpainter
 from volhuman.repose.blocks import DecoderUnit, VolumeUnit
 from volhuman.repose.config import Network
 
+# Sides of the picture over the rim around the person that is painted anew.
+_RIM = 32
+
 
 class Generator(nn.Module):
     """Paints a photographed person in another pose.
@@ -155,11 +158,16 @@ class Generator(nn.Module):
         hole = masks.max((1, 4))
         if self.network.published:
             hole = hole[:, :-1, :-1]
-        valid = 1 - jnp.repeat(jnp.repeat(hole, 4, axis=1), 4, axis=2)
-        missing = size - valid.shape[1]
-        valid = jnp.pad(valid, ((0, 0), (0, missing), (0, missing)))
+        hole = jnp.repeat(jnp.repeat(hole, 4, axis=1), 4, axis=2)[..., None]
+        missing = size - hole.shape[1]
+        margin = ((0, 0), (0, missing), (0, missing), (0, 0))
+        hole = jnp.pad(hole, margin, constant_values=1)
+        if not self.network.published:
+            # Clothes are wider than limbs, and their rims would bleed into the hole.
+            reach = 2 * (self.network.image_size // _RIM) + 1
+            hole = nn.max_pool(hole, (reach, reach), padding="SAME")
         # A hole is a hole: partial convolution needs no gradient by the joints.
-        return jax.lax.stop_gradient(valid > 0.5)[..., None]
+        return jax.lax.stop_gradient(hole < 0.5)
 
 
 class Discriminator(nn.Module):

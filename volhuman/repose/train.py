@@ -25,6 +25,8 @@ WEIGHTS = "generator.safetensors"
 _EVALUATION_BATCHES = 8
 # What may differ when a run continues.
 _CHANGEABLE = ("mode", "data_dir", "vgg", "remat")
+# What says where and how a training ran, and nothing about its weights.
+_PLACES = {"mode", "workdir", "data_dir", "vgg", "num_devices", "log_every"}
 
 
 def train_network(config: ReposeConfig) -> None:
@@ -73,12 +75,13 @@ def export_network(config: ReposeConfig) -> str:
         InputError: If there is no checkpoint of this configuration.
     """
     step, state = load_state(_task(config), config.workdir)
+    options = training_options(config)
     path = Path(config.workdir) / WEIGHTS
     digest = save_generator(
         path,
         network_of(config),
         state["average"],
-        config=training_options(config),
+        config={name: options[name] for name in options.keys() - _PLACES},
         step=step,
     )
     print(f"{path}: step {step}, sha256 {digest}")
