@@ -6,6 +6,7 @@ r"""The command line of volhuman.
     python -m volhuman.main --config=experiments/evaluate.py --config.kind=images
 
     python -m volhuman.main --config=experiments/repose.py
+    python -m volhuman.main --config=experiments/depth_gan.py
 
 Exit codes: 0 done, 1 unexpected failure, 2 unusable input (one sentence says which),
 3 training diverged, 130 interrupted, 143 terminated after saving.
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from volhuman import configuration
 from volhuman.data.config import PeopleOptions
 from volhuman.deform_and_learn.config import RegisterConfig
+from volhuman.deform_and_learn.depth_config import DepthGanConfig
 from volhuman.errors import InputError
 from volhuman.evaluation.config import EvaluateConfig
 from volhuman.repose.config import ReposeConfig
@@ -89,11 +91,18 @@ def _repose(config: ReposeConfig) -> int:
     return run_repose(config)
 
 
+def _depth_gan(config: DepthGanConfig) -> int:
+    from volhuman.deform_and_learn.depth_run import run_depth_gan
+
+    return run_depth_gan(config)
+
+
 _TASKS: dict[str, tuple[type, Callable[..., int]]] = {
     "register": (RegisterConfig, _register),
     "people": (PeopleOptions, _people),
     "evaluate": (EvaluateConfig, _evaluate),
     "repose": (ReposeConfig, _repose),
+    "depth_gan": (DepthGanConfig, _depth_gan),
 }
 
 
