@@ -31,7 +31,9 @@ SIZE = 16
 NUM_PEOPLE = 23
 # A build in a process of its own, which a test can kill.
 SCRIPT = """
-import sys
+import signal, sys
+# A shell starts what runs in the background with interrupts switched off.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.append(sys.argv[1])
 import people_double
 from volhuman.data.people import build_people
