@@ -48,7 +48,7 @@ setup(
             "rtree>=1.4",
             "torch>=2.8",
         ],
-        "convert": ["torch>=2.8"],
+        "convert": ["torch>=2.8", "tensorflow>=2.20,<3"],
         "notebooks": ["jupyterlab>=4"],
         "demo": ["gradio>=5"],
     },

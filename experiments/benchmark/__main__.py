@@ -1,4 +1,4 @@
-"""Times the geometry functions against their named peers.
+"""Times the geometry functions and a network against their named peers.
 
 Command: pip install -e '.[bench]' && python experiments/benchmark
 Hardware and time: one pinned CPU core, about three minutes. Processor time, medians of
@@ -15,9 +15,12 @@ timing.pin_to_one_core()
 
 import jax  # noqa: E402
 import torch  # noqa: E402
+from network_rows import network_rows, warp_temporaries  # noqa: E402
 from rows import ALL_ROWS  # noqa: E402
 
 import volhuman.geometry.warp as warp  # noqa: E402
+
+_TEMPORARIES = 20  # megabytes that the warp may take
 
 
 def _vmap_against_loop() -> float:
@@ -42,7 +45,7 @@ def main() -> int:
     wanted = sys.argv[1:]
     missed = 0
     print(f"{'operation':48s} {'ours ms':>9s} {'peer ms':>9s} {'ratio':>7s}  bar")
-    for make_rows in ALL_ROWS:
+    for make_rows in (*ALL_ROWS, network_rows):
         if wanted and make_rows.__name__.removesuffix("_rows") not in wanted:
             continue
         for row in make_rows():
@@ -60,6 +63,12 @@ def main() -> int:
         print(
             f"warp of 2 examples, vmap over loop: {_vmap_against_loop():.2f} x the time"
         )
+        for name, megabytes in warp_temporaries().items():
+            missed += megabytes >= _TEMPORARIES
+            print(
+                f"{name}, 64^3 x 16, mask 1 %: {megabytes:.1f} MB of temporary buffers "
+                f"< {_TEMPORARIES}"
+            )
     return int(missed > 0)
 
 
