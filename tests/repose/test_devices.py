@@ -18,19 +18,17 @@ PROGRAM = pathlib.Path(__file__).with_name("devices_program.py")
 STEPS = 20
 
 
-def _start(folder, *, num_devices, **options):
+def _start(folder, *, num_devices, variables=None, **options):
     given = {"workdir": str(folder), "steps": STEPS, "batch_size": 8, "log_every": 1}
     environment = {
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={num_devices}",
         "JAX_COMPILATION_CACHE_DIR": str(REPOSITORY / ".jax_cache"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.02",
-        # A process that compiles longer than the other one is given up after 30 s.
-        "JAX_SHARE_BINARY_BETWEEN_HOSTS": "1",
     }
     return subprocess.Popen(
         [sys.executable, str(PROGRAM), json.dumps(given | options)],
-        env=os.environ | environment,
+        env=os.environ | environment | (variables or {}),
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -70,11 +68,18 @@ def test_two_processes_have_the_losses_of_one(alone, tmp_path):
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{server.getsockname()[1]}"
+    # A process that compiles for longer than the other one would be given up after 30
+    # seconds: one compiles for both, which needs a cache that knows nothing yet.
+    variables = {
+        "JAX_SHARE_BINARY_BETWEEN_HOSTS": "1",
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache"),
+    }
     _finish(
         *(
             _start(
                 tmp_path,
                 num_devices=2,
+                variables=variables,
                 coordinator=address,
                 num_processes=2,
                 process_id=rank,
