@@ -33,6 +33,7 @@ setup(
         "scikit-image>=0.26,<0.27",
         "scipy>=1.15,<2",
         "safetensors>=0.5,<1",
+        "matplotlib>=3.10,<4",
     ],
     extras_require={
         "video": ["imageio>=2.37,<3", "imageio-ffmpeg>=0.6,<1"],

@@ -7,6 +7,7 @@ r"""The command line of volhuman.
 
     python -m volhuman.main --config=experiments/repose.py
     python -m volhuman.main --config=experiments/depth_gan.py
+    python -m volhuman.main --config=experiments/body.py
 
 Exit codes: 0 done, 1 unexpected failure, 2 unusable input (one sentence says which),
 3 training diverged, 130 interrupted, 143 terminated after saving.
@@ -19,6 +20,7 @@ from collections.abc import Callable
 
 from volhuman import configuration
 from volhuman.data.config import PeopleOptions
+from volhuman.deform_and_learn.body_config import BodyConfig
 from volhuman.deform_and_learn.config import RegisterConfig
 from volhuman.deform_and_learn.depth_config import DepthGanConfig
 from volhuman.errors import InputError
@@ -97,12 +99,19 @@ def _depth_gan(config: DepthGanConfig) -> int:
     return run_depth_gan(config)
 
 
+def _body(config: BodyConfig) -> int:
+    from volhuman.deform_and_learn.body_run import run_body
+
+    return run_body(config)
+
+
 _TASKS: dict[str, tuple[type, Callable[..., int]]] = {
     "register": (RegisterConfig, _register),
     "people": (PeopleOptions, _people),
     "evaluate": (EvaluateConfig, _evaluate),
     "repose": (ReposeConfig, _repose),
     "depth_gan": (DepthGanConfig, _depth_gan),
+    "body": (BodyConfig, _body),
 }
 
 

@@ -221,6 +221,7 @@ def open_people(
     size: int | None = None,
     seed: int | None = None,
     num_people: int | None = None,
+    encoded: Sequence[str] = (),
 ) -> Source:
     """Opens a split of the synthetic people.
 
@@ -231,6 +232,7 @@ def open_people(
         size: Pixels along a side; needed where several sizes are built.
         seed: Seed of the build; needed where several are built.
         num_people: Number of people; needed where several numbers are built.
+        encoded: Pictures that stay as the bytes of their file: reading is faster.
 
     Returns:
         A data source of TensorFlow Datasets; of the newest version if there are more.
@@ -260,7 +262,8 @@ def open_people(
                 f"{expected}; {remedy}"
             )
     try:
-        return builder.as_data_source(split)
+        skip = {name: tfds.decode.SkipDecoding() for name in encoded}
+        return builder.as_data_source(split, decoders=skip or None)
     except ValueError as error:
         raise InputError(
             f"{folder}: no split {split!r}, expected one of "

@@ -13,7 +13,6 @@ import functools
 import itertools
 import multiprocessing
 import os
-import secrets
 import signal
 import sys
 import threading
@@ -26,6 +25,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from volhuman.data.npz_files import write_npz
 from volhuman.errors import InputError
 
 Record = dict[str, np.ndarray | bytes | str]
@@ -125,19 +125,7 @@ def write_person(path: Path, records: Sequence[Record]) -> None:
             if kind != "array":
                 value = np.frombuffer(value, np.uint8)
             arrays[f"{number}/{kind}/{name}"] = value
-    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        with temporary.open("xb") as file:
-            np.savez(file, **arrays)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(
-            f"{path}: {error.strerror or error}; free space on the disk or choose "
-            "another data_dir, then run the same command again"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):  # Renamed already, or never created.
-            temporary.unlink()
+    write_npz(path, arrays)
 
 
 def read_person(path: Path) -> list[Record]:

@@ -46,18 +46,34 @@ def lift_keypoints(
     check_shape("weights", weights, f"{len(KEYPOINT_NAMES)}")
     weights = jnp.asarray(weights)
     known = weights > 0
-    # What is missing may hold any number, and must not reach the others.
-    positions = jnp.where(known[:, None], jnp.asarray(positions), 0.0)
-    filled, is_filled = _fill(positions, known)
-    mixture = joint_mixture()
-    complete = is_filled[np.flatnonzero(mixture.any(0))].all()
+    filled, complete = complete_keypoints(positions, weights)
     found = lift_depths(params, joints_from_keypoints(filled))
     # Joints that are one key point give their depth to it.
-    joints, places = np.nonzero(mixture == 1)
+    joints, places = np.nonzero(joint_mixture() == 1)
     depths = jnp.zeros_like(positions[:, 0]).at[places].set(found[joints])
     has_depth = jnp.zeros_like(known).at[places].set(known[places])
     keeps = complete & has_depth
     return jnp.where(keeps, depths, 0.0), jnp.where(keeps, weights, 0.0)
+
+
+def complete_keypoints(
+    positions: jax.Array, weights: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Adds what the 17 joints need and was not annotated; see `lift_keypoints`.
+
+    Args:
+        positions: `(K, 2)`, as for `lift_keypoints`.
+        weights: `(K,)`, 0 for missing key points.
+
+    Returns:
+        `(K, 2)` positions, 0 where they stay unknown; and whether all that the 17
+        joints need is known.
+    """
+    known = jnp.asarray(weights) > 0
+    # What is missing may hold any number, and must not reach the others.
+    positions = jnp.where(known[:, None], jnp.asarray(positions), 0.0)
+    filled, is_filled = _fill(positions, known)
+    return filled, is_filled[np.flatnonzero(joint_mixture().any(0))].all()
 
 
 def _fill(positions, known):

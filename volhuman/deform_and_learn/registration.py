@@ -165,7 +165,8 @@ def register(
         observation: Annotations of one person.
         options: Stages, steps, starts (static).
         initial: Start from these values (a network's prediction) instead of the T-pose;
-            the yaw starts then turn about its orientation.
+            the yaw starts then turn about its orientation. With a leading axis of
+            several, each is a start as it is and `options.num_starts` does not count.
 
     Returns:
         The best fit over all starts.
@@ -182,7 +183,7 @@ def register(
     best = jnp.argmin(loss)
     unknowns = jax.tree.map(lambda leaf: leaf[best], unknowns)
     params, camera = body_and_camera(model, unknowns)
-    dense, keypoints, _ = _project(model, observation, unknowns)
+    dense, keypoints, _ = project_observed(model, observation, unknowns)
     dense_distance = jnp.sqrt(((dense - observation.dense_points) ** 2).sum(-1))
     keypoint_distance = jnp.sqrt(
         ((keypoints[:, :2] - observation.keypoints) ** 2).sum(-1)
@@ -220,7 +221,7 @@ def registration_loss(
         unknowns = dataclasses.replace(
             unknowns, shape=jax.lax.stop_gradient(unknowns.shape)
         )
-    dense, keypoints, vertices = _project(model, observation, unknowns)
+    dense, keypoints, vertices = project_observed(model, observation, unknowns)
     total = weights.dense * losses.dense_loss(
         dense, observation.dense_points, observation.dense_weights
     )
@@ -251,8 +252,15 @@ def registration_loss(
     return total
 
 
-def _project(model, observation, unknowns):
-    """Projects dense points `(N, 2)`, key points `(K, 3)` and silhouette vertices."""
+def project_observed(
+    model: BodyModel, observation: Observation, unknowns: Unknowns
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Projects what an observation names.
+
+    Returns:
+        Dense points `(N, 2)`, key points `(K, 3)` with their depths, and vertices
+        `(M, 2)` for the silhouette, none without a mask; all in view units.
+    """
     params, camera = body_and_camera(model, unknowns)
     num_dense = observation.dense_points.shape[0]
     marks = landmark_vertices(model)
@@ -274,7 +282,9 @@ def _project(model, observation, unknowns):
 
 
 def _starts(model, observation, num_starts, initial):
-    """One set of starting values per yaw, with the camera fitted to the annotations."""
+    """Starting values, with the camera fitted to the annotations: one set a yaw."""
+    if initial is not None and initial.log_scale.ndim:
+        return jax.vmap(lambda start: _aligned(model, observation, start))(initial)
     yaws = jnp.arange(num_starts) * (2 * jnp.pi / num_starts)
     turns = axis_angle_to_matrix(yaws[:, None] * jnp.array([0.0, 1.0, 0.0]))
     if initial is None:
@@ -301,7 +311,7 @@ def _aligned(model, observation, unknowns):
     unknowns = dataclasses.replace(
         unknowns, log_scale=jnp.zeros(()), translation=jnp.zeros(2)
     )
-    dense, keypoints, _ = _project(model, observation, unknowns)
+    dense, keypoints, _ = project_observed(model, observation, unknowns)
     projected = jnp.concatenate([dense, keypoints[:, :2]])
     observed = jnp.concatenate([observation.dense_points, observation.keypoints])
     weights = jnp.concatenate([observation.dense_weights, observation.keypoint_weights])

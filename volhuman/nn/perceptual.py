@@ -11,9 +11,9 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from volhuman.errors import InputError
+from volhuman.nn.weight_files import read_arrays
 
 # Convolutions of the five blocks; the distance reads the second of each.
 _BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
@@ -44,7 +44,7 @@ def load_vgg19(path: str | Path) -> tuple[VggParams, str]:
     Raises:
         InputError: If the file is missing, damaged, or holds other arrays.
     """
-    arrays = _read_arrays(Path(path))
+    arrays = read_arrays(Path(path), "VGG19 weights")
     params: VggParams = {}
     layout = "torchvision" if "features.0.weight" in arrays else "keras"
     position = 0
@@ -69,25 +69,6 @@ def load_vgg19(path: str | Path) -> tuple[VggParams, str]:
             position, channels = position + 2, features
         position += 1  # the pooling layer
     return params, layout
-
-
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
-        with safe_open(path, "np") as archive:
-            return {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{path}: there is no such file; give VGG19 weights"
-        ) from error
-    except (OSError, ValueError, SafetensorError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{path}: cannot be read as .npz or .safetensors ({reason}); convert the "
-            "weights with experiments/convert_torch_weights.py"
-        ) from error
 
 
 def _find(path, arrays: Mapping[str, np.ndarray], *names: str) -> np.ndarray:

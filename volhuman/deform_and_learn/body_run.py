@@ -1,0 +1,62 @@
+"""The command that trains, describes, measures and uses the body estimator."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from volhuman.deform_and_learn.body_config import NETWORKS, BodyConfig, check_config
+from volhuman.deform_and_learn.measure_bodies import (
+    measure_people,
+    score_cells,
+    without_error,
+)
+from volhuman.deform_and_learn.regressor import Regressor
+from volhuman.deform_and_learn.regressor_weights import load_regressor
+from volhuman.deform_and_learn.rounds import open_people_of, train_rounds
+from volhuman.evaluation.report import check_writable, markdown, write_table
+from volhuman.evaluation.tables import make_table
+from volhuman.training.describe import describe
+
+_SPLIT = "test"
+
+
+def run_body(config: BodyConfig) -> int:
+    """Runs the command; returns the exit code.
+
+    Raises:
+        InputError: If an option, a file or a checkpoint cannot be used.
+    """
+    check_config(config)
+    if config.mode == "describe":
+        network = NETWORKS[config.network]
+        side = network.image_size
+        pictures = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+        print(describe({"regressor": (Regressor(network), (pictures,))}))
+    elif config.mode == "evaluate":
+        evaluate_regressor(config)
+    else:
+        train_rounds(config)
+    return 0
+
+
+def evaluate_regressor(config: BodyConfig) -> None:
+    """Measures weights on the test people; writes a table.
+
+    Raises:
+        InputError: If weights or data cannot be used, or results exist already.
+    """
+    folder = Path(config.output)
+    check_writable(folder, overwrite=config.overwrite)
+    network, variables = load_regressor(config.weights)
+    people = open_people_of(config, _SPLIT)
+    measured = measure_people(network, variables, people)
+    table = make_table(
+        "Bodies from pictures",
+        {"regressor": score_cells(measured)},
+        truth=score_cells(without_error(measured)),
+        bare_body=score_cells(measure_people(network, None, people)),
+    )
+    write_table(folder, table, overwrite=config.overwrite)
+    print(markdown(table))
+    print(f"{folder}: scores.json, scores.csv, scores.md")

@@ -1,0 +1,69 @@
+"""What the rounds came to: a table and the paper's figure 2."""
+
+import csv
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+_CURVES = {
+    "registration MPJPE": "registration of the training pictures",
+    "test MPJPE": "regressor on held-out people",
+    "registration PA-MPJPE": "registration, after Procrustes alignment",
+    "test PA-MPJPE": "regressor, after Procrustes alignment",
+}
+
+
+def write_rounds(folder: Path, scores: Sequence[Mapping[str, Any]]) -> None:
+    """Writes `rounds.csv` and `rounds.png`, replacing earlier ones.
+
+    Args:
+        folder: Folder of the training.
+        scores: Scores of each round, from the first.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(scores[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(scores)
+    _replace(folder / "rounds.csv", text.getvalue().encode())
+    picture = io.BytesIO()
+    plot_rounds(scores).savefig(picture, format="png")
+    _replace(folder / "rounds.png", picture.getvalue())
+
+
+def plot_rounds(scores: Sequence[Mapping[str, Any]]) -> Figure:
+    """Plots errors over rounds.
+
+    Source: Yoshiyasu & Gamez, "Learning body shape and pose from dense
+    correspondences", figure 2.
+    """
+    figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    rounds = [row["round"] for row in scores]
+    for name, label in _CURVES.items():
+        style = "--" if "PA" in name else "-"
+        color = "C0" if name.startswith("registration") else "C1"
+        axes.plot(
+            rounds,
+            [r[name] for r in scores],
+            style,
+            color=color,
+            marker="o",
+            label=label,
+        )
+    axes.set_xticks(rounds)
+    axes.set_xlabel("round")
+    axes.set_ylabel("mean error of the joints in mm")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def _replace(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(content)
+    os.replace(part, path)
