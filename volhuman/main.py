@@ -88,9 +88,10 @@ def _evaluate(options: EvaluateConfig) -> int:
 
 
 def _repose(config: ReposeConfig) -> int:
+    from volhuman.pipeline import body_of_photograph
     from volhuman.repose.run import run_repose
 
-    return run_repose(config)
+    return run_repose(config, body_of_photograph)
 
 
 def _depth_gan(config: DepthGanConfig) -> int:

@@ -131,6 +131,11 @@ def list_photographs(folder: str | Path) -> list[Path]:
     return photographs
 
 
+def is_picture(path: str | Path) -> bool:
+    """Tells whether a path is a file with the suffix of a picture format."""
+    return os.path.isfile(path) and Path(path).suffix.lower() in _SUFFIXES
+
+
 def safe_stem(path: str | Path) -> str:
     """Turns a file name into the name of an output folder that stays where it is put.
 

@@ -101,6 +101,7 @@ class BodyConfig:
         hypotheses: Results a photograph, the likeliest first.
         smoothing: Frames (deviation) over which a film's bodies are smoothed; 0 for
             photographs that are no film.
+        fps: Frames a second of the film.
         output: Folder for results.
         overwrite: Replace existing results.
         turntable_frames: Frames of the turntable, 0 for none.
@@ -145,6 +146,7 @@ class BodyConfig:
     refine: bool = True
     hypotheses: int = 1
     smoothing: float = 0.0
+    fps: float = 25.0
     output: str = "output/body/results"
     overwrite: bool = False
     turntable_frames: int = 36
@@ -174,6 +176,7 @@ _RANGES = {
     "num_fitted": (0, 10_000_000),
     "hypotheses": (1, 64),
     "smoothing": (0.0, 1000.0),
+    "fps": (0.1, 1000.0),
     "turntable_frames": (0, 3600),
     "turntable_size": (16, 4096),
 }

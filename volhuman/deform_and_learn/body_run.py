@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from volhuman.deform_and_learn.body_config import NETWORKS, BodyConfig, check_config
+from volhuman.deform_and_learn.body_predict import estimate_photographs
 from volhuman.deform_and_learn.measure_bodies import (
     measure_people,
     score_cells,
@@ -35,6 +36,8 @@ def run_body(config: BodyConfig) -> int:
         print(describe({"regressor": (Regressor(network), (pictures,))}))
     elif config.mode == "evaluate":
         evaluate_regressor(config)
+    elif config.mode == "predict":
+        return estimate_photographs(config)
     else:
         train_rounds(config)
     return 0

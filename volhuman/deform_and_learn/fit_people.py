@@ -24,10 +24,9 @@ from volhuman.deform_and_learn.keypoint_depths import lift_keypoints
 from volhuman.deform_and_learn.registration import (
     PAPER_FIRST,
     PAPER_LATER,
-    Registration,
     RegistrationOptions,
-    Unknowns,
     register,
+    unknowns_of,
 )
 from volhuman.deform_and_learn.regressor import join_outputs, split_outputs
 from volhuman.deform_and_learn.regressor_task import (
@@ -190,15 +189,3 @@ def _fit_one(model: BodyModel, how, lifter, example, outputs=None):
         "keypoint_depths": depths,
         "depth_weights": depth_weights,
     }
-
-
-def unknowns_of(found: Registration) -> Unknowns:
-    """The numbers of a registration, its rotation as a rotation."""
-    return Unknowns(
-        pose=found.params.pose[1:],
-        shape=found.params.shape,
-        scales=found.params.scales,
-        raw_rotation=found.camera.rotation,
-        log_scale=jnp.log(found.camera.scale),
-        translation=found.camera.translation,
-    )

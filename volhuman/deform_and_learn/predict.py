@@ -23,7 +23,9 @@ from volhuman.data.images import (
     read_photograph,
 )
 from volhuman.data.keypoints import Keypoints, check_keypoints, read_keypoints
+from volhuman.data.result_folders import check_replaceable
 from volhuman.deform_and_learn.config import RegisterConfig
+from volhuman.deform_and_learn.find_person import read_mask
 from volhuman.deform_and_learn.registration import (
     KEYPOINTS_FIRST,
     KEYPOINTS_LATER,
@@ -34,7 +36,7 @@ from volhuman.deform_and_learn.registration import (
     empty_observation,
     register,
 )
-from volhuman.deform_and_learn.results import check_replaceable, write_results
+from volhuman.deform_and_learn.results import FILES, write_results
 from volhuman.errors import InputError
 from volhuman.geometry.camera import Crop, crop_around, view_from_pixel
 
@@ -65,10 +67,10 @@ def register_photographs(config: RegisterConfig) -> int:
             config = _bundled_example(config, assets)
         photographs = list_photographs(config.input)
         if len(photographs) > 1:
-            _check_annotation_folders(config)
+            check_annotation_folders(config)
         names = output_names(photographs)
         output = Path(config.output)
-        _make_folder(output)
+        make_folder(output)
         refused = 0
         progress = tqdm(
             zip(photographs, names, strict=True),
@@ -127,7 +129,7 @@ def check_config(config: RegisterConfig) -> None:
         raise InputError("--config.silhouette needs a mask; give --config.mask=FILE")
 
 
-def _check_annotation_folders(config: RegisterConfig) -> None:
+def check_annotation_folders(config: RegisterConfig) -> None:
     """Refuses one annotation for several photographs: it can fit one of them only."""
     for option in ("keypoints", "dense", "mask"):
         given = getattr(config, option)
@@ -153,7 +155,12 @@ def _bundled_example(config: RegisterConfig, assets: Path) -> RegisterConfig:
     )
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Makes the folder for results.
+
+    Raises:
+        InputError: If it cannot be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -166,23 +173,20 @@ def _register_one(
     config: RegisterConfig, model: BodyModel, path: Path, folder: Path
 ) -> str:
     """Fits one photograph and writes its folder; returns a line of summary."""
-    if folder.exists() and not config.overwrite:
-        raise InputError(
-            f"{folder}: results exist already; add --config.overwrite=True or choose "
-            "another --config.output"
-        )
-    check_replaceable(folder)
+    check_replaceable(folder, FILES, overwrite=config.overwrite)
     photograph = read_photograph(path)
     shape = photograph.rgb.shape[:2]
     keypoints = dense = None
     if config.keypoints:
-        file = _annotation(config.keypoints, path, ".json")
+        file = annotation_of(config.keypoints, path, ".json")
         keypoints = read_keypoints(file)
         check_keypoints(keypoints, shape, file)
     if config.dense:
-        file = _annotation(config.dense, path, ".json")
+        file = annotation_of(config.dense, path, ".json")
         dense = read_dense(file, model, shape, chart=config.chart or None)
-    mask = _read_mask(config, path, shape) if config.silhouette else None
+    mask = None
+    if config.silhouette:
+        mask = read_mask(annotation_of(config.mask, path, ".png"), shape)
     crop = _crop(config, keypoints, dense)
     observation = observe(model, crop, keypoints=keypoints, dense=dense, mask=mask)
     options = _options(config, has_dense=dense is not None)
@@ -197,27 +201,16 @@ def _register_one(
     return f"{folder}: {shown}"
 
 
-def _annotation(given: str, photograph: Path, suffix: str) -> Path:
-    """The annotation of a photograph: the file given, or one of the folder given."""
+def annotation_of(given: str, photograph: Path, suffix: str) -> Path:
+    """The annotation of a photograph: the file given, or one of the folder given.
+
+    Args:
+        given: Option that names a file or a folder.
+        photograph: The photograph.
+        suffix: Of the files in a folder, which have the photograph's stem.
+    """
     given = Path(given)
     return given / f"{photograph.stem}{suffix}" if given.is_dir() else given
-
-
-def _read_mask(config: RegisterConfig, path: Path, shape: tuple[int, int]):
-    file = _annotation(config.mask, path, ".png")
-    # What is transparent in a cut-out is not the person.
-    picture = read_photograph(file, background=(0.0, 0.0, 0.0))
-    if picture.rgb.shape[:2] != shape:
-        raise InputError(
-            f"{file}: the mask has {picture.rgb.shape[:2]} pixels (height, width), "
-            f"expected {shape} as the photograph"
-        )
-    mask = picture.rgb.mean(-1) > 0.5
-    if not mask.any():
-        raise InputError(
-            f"{file}: the mask is empty, expected white where the person is"
-        )
-    return mask
 
 
 def _crop(

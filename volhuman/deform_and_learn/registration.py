@@ -213,6 +213,23 @@ def body_and_camera(
     return params, camera
 
 
+def unknowns_of(found: Registration) -> Unknowns:
+    """The numbers of a registration, its rotation as a rotation; any leading axes."""
+    return Unknowns(
+        pose=found.params.pose[..., 1:, :],
+        shape=found.params.shape,
+        scales=found.params.scales,
+        raw_rotation=found.camera.rotation,
+        log_scale=jnp.log(found.camera.scale),
+        translation=found.camera.translation,
+    )
+
+
+def take_body(bodies: Unknowns, index: int) -> Unknowns:
+    """One of several bodies that are stacked along a leading axis."""
+    return jax.tree.map(lambda leaf: leaf[index], bodies)
+
+
 def registration_loss(
     model: BodyModel, observation: Observation, unknowns: Unknowns, weights: Weights
 ) -> jax.Array:

@@ -18,6 +18,7 @@ from volhuman.data.augmentation import (
     augment_points,
     sample_geometry,
 )
+from volhuman.deform_and_learn.registration import Unknowns
 from volhuman.deform_and_learn.regressor import join_outputs, split_outputs
 from volhuman.geometry.rotation import axis_angle_to_matrix
 
@@ -88,18 +89,18 @@ def change_geometry(
         "depth_weights": example["depth_weights"][order],
         "dense_points": move(example["dense_points"]),
         "dense_vertices": jnp.where(flip, model.mirror[vertices], vertices),
-        "fit": join_outputs(_move_body(geometry, fit, side)),
+        "fit": join_outputs(move_body(geometry, fit, side)),
     }
 
 
-def _move_body(geometry: Geometry, body, side: int):
-    """The body and camera of `registration.Unknowns` after the change."""
+def move_body(geometry: Geometry, body: Unknowns, side: int) -> Unknowns:
+    """Body and camera of `registration.Unknowns` after a change; see above."""
     turn = axis_angle_to_matrix(geometry.angle * jnp.array([0.0, 0.0, 1.0]))
     rotation = jnp.matmul(turn, body.raw_rotation, precision="highest")
     shifted = body.translation + geometry.shift * (2 / side)
     translation = geometry.scale * (turn[:2, :2] * shifted).sum(-1)
     flip = lambda mirrored, plain: jnp.where(geometry.flip, mirrored, plain)
-    return type(body)(
+    return Unknowns(
         pose=flip(body.pose[MIRROR[1:] - 1] * -_FLIP, body.pose),
         shape=body.shape,
         scales=flip(body.scales[MIRROR], body.scales),

@@ -2,10 +2,10 @@
 
 import dataclasses
 import json
-import os
-import shutil
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,34 +19,19 @@ from volhuman.body.keypoints import (
 from volhuman.body.model import BodyModel, BodyParams, Posed, pose_body
 from volhuman.body.skeleton import JOINT_NAMES
 from volhuman.data.images import Photograph, write_png
+from volhuman.data.result_folders import new_folder
+from volhuman.deform_and_learn.body_config import BodyConfig
 from volhuman.deform_and_learn.config import RegisterConfig
 from volhuman.deform_and_learn.registration import Observation, Registration
-from volhuman.errors import InputError
-from volhuman.geometry.camera import FACING_CAMERA, Crop
+from volhuman.geometry.camera import FACING_CAMERA, Crop, WeakPerspective
 from volhuman.geometry.rotation import matrix_to_axis_angle
 from volhuman.render.animation import write_animation
 from volhuman.render.glb import export_glb
 from volhuman.render.shading import overlay, screen_points, turntable
 
 _TURNTABLE_RATE = 18
-_FILES = {"overlay.png", "body.glb", "body.json", "turntable.gif", "turntable.mp4"}
-_FILES |= {"meta.json"}
-
-
-def check_replaceable(folder: Path) -> None:
-    """Checks that overwriting a folder can destroy nothing but earlier results.
-
-    Raises:
-        InputError: If it is no folder, a link, or holds a file that is no result.
-    """
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise InputError(f"{folder}: not a folder; choose another --config.output")
-    foreign = sorted({p.name for p in folder.glob("*")} - _FILES)
-    if foreign:
-        raise InputError(
-            f"{folder}: holds {foreign[0]!r}, which is no result and would be lost; "
-            "choose another --config.output"
-        )
+FILES = {"overlay.png", "body.glb", "body.json", "turntable.gif", "turntable.mp4"}
+FILES |= {"meta.json"}
 
 
 def write_results(
@@ -77,45 +62,68 @@ def write_results(
     Raises:
         InputError: If the files cannot be written.
     """
-    posed = jax.tree.map(np.asarray, jax.jit(pose_body)(model, fit.params))
     errors = _errors(observation, fit, crop)
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        part.mkdir()
-        picture = overlay(
-            photograph.rgb, posed.vertices, np.asarray(model.faces), fit.camera, crop
-        )
+    meta = _meta_record(photograph, fit, errors)
+    write_body(folder, config, model, photograph, crop, (fit.params, fit.camera), meta)
+    return errors
+
+
+def write_body(
+    folder: Path,
+    config: RegisterConfig | BodyConfig,
+    model: BodyModel,
+    photograph: Photograph,
+    crop: Crop,
+    body: tuple[BodyParams, WeakPerspective],
+    meta: Mapping[str, Any],
+    *,
+    extra: Mapping[str, dict] | None = None,
+) -> None:
+    """Writes all files of a body in a photograph, or none of them.
+
+    Args:
+        folder: Result folder; an existing one is replaced.
+        config: Options; the turntable's, and all of them for the record.
+        model: Body model.
+        photograph: The photograph.
+        crop: The part of it that the camera looks at.
+        body: Parameters and camera.
+        meta: What else is to be recorded.
+        extra: Further records by file name.
+
+    Raises:
+        InputError: If the files cannot be written.
+    """
+    params, camera = body
+    posed = jax.tree.map(np.asarray, jax.jit(pose_body)(model, params))
+    faces = np.asarray(model.faces)
+    with new_folder(folder) as part:
+        picture = overlay(photograph.rgb, posed.vertices, faces, camera, crop)
         write_png(part / "overlay.png", picture)
-        export_glb(part / "body.glb", model, upright_params(fit))
+        export_glb(part / "body.glb", model, upright_params(params, camera))
         if config.turntable_frames:
             frames = turntable(
-                posed.vertices @ _world_rotation(fit).T,
-                np.asarray(model.faces),
+                posed.vertices @ _world_rotation(camera).T,
+                faces,
                 size=config.turntable_size,
                 num_frames=config.turntable_frames,
             )
             write_animation(part, "turntable", frames, _TURNTABLE_RATE)
-        _write_json(part / "body.json", _body_record(model, fit, crop, posed))
-        _write_json(part / "meta.json", _meta_record(config, photograph, fit, errors))
-        _replace_folder(part, folder)
-    except OSError as error:
-        raise InputError(
-            f"{folder}: {error.strerror or error}; nothing of it was written"
-        ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return errors
+        record = body_record(model, params, camera, crop, posed)
+        write_json(part / "body.json", record)
+        write_json(part / "meta.json", {**meta, "options": _options(config)})
+        for name, content in (extra or {}).items():
+            write_json(part / name, content)
 
 
-def upright_params(fit: Registration) -> BodyParams:
+def upright_params(params: BodyParams, camera: WeakPerspective) -> BodyParams:
     """Moves the camera's view of the body into the root: y up, the viewer at +z."""
-    root = matrix_to_axis_angle(jnp.asarray(_world_rotation(fit)))
-    return dataclasses.replace(fit.params, pose=fit.params.pose.at[0].set(root))
+    root = matrix_to_axis_angle(jnp.asarray(_world_rotation(camera)))
+    return dataclasses.replace(params, pose=params.pose.at[0].set(root))
 
 
-def _world_rotation(fit: Registration) -> np.ndarray:
-    return FACING_CAMERA @ np.asarray(fit.camera.rotation)
+def _world_rotation(camera: WeakPerspective) -> np.ndarray:
+    return FACING_CAMERA @ np.asarray(camera.rotation)
 
 
 def _errors(observation: Observation, fit: Registration, crop: Crop):
@@ -128,11 +136,24 @@ def _errors(observation: Observation, fit: Registration, crop: Crop):
     return errors
 
 
-def _body_record(model: BodyModel, fit: Registration, crop: Crop, posed: Posed) -> dict:
-    """Everything that is needed to rebuild and project the body."""
+def body_record(
+    model: BodyModel,
+    params: BodyParams,
+    camera: WeakPerspective,
+    crop: Crop,
+    posed: Posed,
+) -> dict:
+    """Everything that is needed to rebuild and project the body, as JSON.
+
+    Args:
+        model: Body model.
+        params: Its parameters.
+        camera: The camera, which looks at the crop.
+        crop: The crop.
+        posed: The posed body, as arrays of NumPy.
+    """
     keypoints = body_keypoints(posed, posed.vertices[landmark_vertices(model)])
-    pixels = screen_points(np.asarray(keypoints), fit.camera, crop)[:, :2]
-    params, camera = fit.params, fit.camera
+    pixels = screen_points(np.asarray(keypoints), camera, crop)[:, :2]
     return {
         "body": model.name,
         "axes": "metres, x to the subject's left, y up, z to the front",
@@ -157,26 +178,32 @@ def _body_record(model: BodyModel, fit: Registration, crop: Crop, posed: Posed) 
 
 
 def _meta_record(
-    config: RegisterConfig,
-    photograph: Photograph,
-    fit: Registration,
-    errors: dict[str, float],
+    photograph: Photograph, fit: Registration, errors: dict[str, float]
 ) -> dict:
     """How the result came about; equal for equal input."""
+    return photograph_record(photograph) | {
+        "errors_pixels": _rounded(errors),
+        "loss": _rounded(fit.loss),
+        "winning_start": int(fit.start),
+    }
+
+
+def photograph_record(photograph: Photograph) -> dict:
+    """Where a result came from and what made it."""
     return {
         "volhuman": metadata.version("volhuman"),
         "jax": jax.__version__,
         "photograph": photograph.path.name,
         "height_width": list(photograph.rgb.shape[:2]),
         "warnings": list(photograph.warnings),
-        "errors_pixels": _rounded(errors),
-        "loss": _rounded(fit.loss),
-        "winning_start": int(fit.start),
-        "options": {
-            name: value
-            for name, value in dataclasses.asdict(config).items()
-            if name not in ("output", "overwrite")
-        },
+    }
+
+
+def _options(config) -> dict:
+    return {
+        name: value
+        for name, value in dataclasses.asdict(config).items()
+        if name not in ("output", "overwrite")
     }
 
 
@@ -189,16 +216,7 @@ def _rounded(value):
     return rounded.tolist()
 
 
-def _write_json(path: Path, content: dict) -> None:
+def write_json(path: Path, content: dict) -> None:
+    """Writes a record; equal records give equal bytes."""
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
-
-
-def _replace_folder(part: Path, folder: Path) -> None:
-    """Puts the finished folder in place of an old one."""
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        os.replace(folder, old)
-    os.replace(part, folder)
-    shutil.rmtree(old, ignore_errors=True)

@@ -50,7 +50,7 @@ _SCORES = "scores.json"
 _CHANGEABLE = (
     *("mode", "data_dir", "backbone", "rounds", "register_batch", "weights", "input"),
     *("keypoints", "dense", "mask", "box", "refine", "hypotheses", "smoothing"),
-    *("output", "overwrite", "turntable_frames", "turntable_size"),
+    *("fps", "output", "overwrite", "turntable_frames", "turntable_size"),
 )
 # What says where and how a training ran, and nothing about its weights.
 _PLACES = {*_CHANGEABLE, "workdir", "num_devices", "log_every"} - {"rounds"}

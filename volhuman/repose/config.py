@@ -161,8 +161,9 @@ class UseOptions:
         input: Photograph to repose, or a folder of photographs of one person (all are
             used, the first gives place and background).
         keypoints: Its joints in 3D (`repose.joint_files`), or a folder with
-            `<photograph's stem>.json`, `.npz` or `<stem>/body.json`.
-        target: What the person shall do: joints of another photograph, a pose, a
+            `<photograph's stem>.json`, `.npz` or `<stem>/body.json`; empty to have them
+            estimated.
+        target: What the person shall do: another photograph, its joints, a pose, a
             motion (BVH, AMASS), or a folder of joint files (`repose.targets`).
         fps: Frames a second of an animation.
         start: Seconds of a motion that are left out at its beginning.
@@ -212,6 +213,8 @@ class ReposeConfig(UseOptions):
         steps: Training steps.
         batch_size: Pairs a step.
         seed: Seed of parameters, data order and augmentation.
+        initial: Weights of a generator of the same sizes to begin with; empty for
+            random ones.
         learning_rate: Adam's rate for both networks.
         schedule: "constant", or "cosine": after a warm-up it falls to 0 at the last
             step.
@@ -243,6 +246,7 @@ class ReposeConfig(UseOptions):
     steps: int = 20_000
     batch_size: int = 8
     seed: int = 0
+    initial: str = ""
     learning_rate: float = 2e-4
     schedule: str = "constant"
     perceptual: float = 3.0

@@ -19,8 +19,9 @@ does not have are left out.
 import dataclasses
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,6 +59,10 @@ _REGISTRATION = (
     "python -m volhuman.main --config=experiments/register.py --config.input=PHOTO "
     "--config.keypoints=FILE"
 )
+
+
+EstimateBody = Callable[[Path], Mapping[str, Any]]
+"""Gives what `body.json` of the body estimator holds, for a photograph."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +104,7 @@ def read_joints(path: str | Path) -> Seen:
     path = Path(path)
     content = _read_npz(path) if path.suffix.lower() == ".npz" else read_json(path)
     if isinstance(content, dict) and {"camera", "crop", "joints"} <= content.keys():
-        return _from_registration(content, path)
+        return seen_of_body(content, path)
     if not isinstance(content, dict) or "unit" not in content:
         raise InputError(
             f"{path}: these are no 3D joints, which are an object with 'joints' and "
@@ -138,8 +143,16 @@ def _read_npz(path: Path) -> dict[str, object]:
 # -- the forms
 
 
-def _from_registration(content: dict, path: Path) -> Seen:
-    """Joints in metres through the weak perspective camera of the overlay."""
+def seen_of_body(content: Mapping[str, Any], path: Path) -> Seen:
+    """Takes the joints of a body through the weak perspective camera of its overlay.
+
+    Args:
+        content: What `body.json` holds.
+        path: Where it came from, for messages.
+
+    Raises:
+        InputError: If it lacks a joint or holds a value that is not finite.
+    """
     given = _from_names(content["joints"], path)
     camera, crop = content["camera"], content["crop"]
     camera = WeakPerspective(

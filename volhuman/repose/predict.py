@@ -12,18 +12,15 @@ from tqdm import tqdm
 
 from volhuman.body.skeleton import NUM_JOINTS
 from volhuman.data.images import output_names
+from volhuman.data.result_folders import check_replaceable, new_folder
 from volhuman.errors import InputError
 from volhuman.repose.config import ReposeConfig
 from volhuman.repose.crops import crop_joints
 from volhuman.repose.figure import POINT_NAMES, figure_size, select_joints
+from volhuman.repose.joint_files import EstimateBody
 from volhuman.repose.paint import paint_frames
 from volhuman.repose.parts import find_joint_set
-from volhuman.repose.results import (
-    check_replaceable,
-    compare,
-    new_folder,
-    write_result,
-)
+from volhuman.repose.results import FILES, compare, write_result
 from volhuman.repose.retarget import FACINGS, PROPORTIONS, Placement, place_target
 from volhuman.repose.sources import Source, are_inside, read_sources
 from volhuman.repose.targets import Sampling, read_target
@@ -42,7 +39,9 @@ _OPTIONS = (
 )
 
 
-def repose_photographs(config: ReposeConfig) -> int:
+def repose_photographs(
+    config: ReposeConfig, estimate: EstimateBody | None = None
+) -> int:
     """Paints a photographed person as the target shows and writes `output/<stem>/`.
 
     A folder of photographs shows one person: all are used for every picture, the first
@@ -50,6 +49,7 @@ def repose_photographs(config: ReposeConfig) -> int:
 
     Args:
         config: Options.
+        estimate: Gives the body in a photograph of which no joints are given.
 
     Returns:
         Exit code 0.
@@ -57,12 +57,12 @@ def repose_photographs(config: ReposeConfig) -> int:
     Raises:
         InputError: If an option or a file cannot be used; nothing is written then.
     """
-    check_config(config)
+    check_config(config, can_estimate=estimate is not None)
     folder = Path(config.output) / output_names([Path(config.input).absolute()])[0]
-    check_replaceable(folder, overwrite=config.overwrite)
+    check_replaceable(folder, FILES, overwrite=config.overwrite)
     network, params = load_generator(config.weights)
-    first, *others = read_sources(config.input, config.keypoints)
-    targets = _place(config, first)
+    first, *others = read_sources(config.input, config.keypoints, estimate)
+    targets = _place(config, first, estimate)
     first = first.make_room(targets[:, :NUM_JOINTS, :2])
     targets = crop_joints(targets, first.crop, network.image_size)
     warnings = _judge(config, [first, *others], targets, network.image_size)
@@ -83,18 +83,23 @@ def repose_photographs(config: ReposeConfig) -> int:
     return 0
 
 
-def check_config(config: ReposeConfig) -> None:
+def check_config(config: ReposeConfig, *, can_estimate: bool = False) -> None:
     """Refuses options that no prediction can use.
+
+    Args:
+        config: Options.
+        can_estimate: Whether joints that are not given can be estimated.
 
     Raises:
         InputError: Naming the option, its value and what is expected.
     """
-    missing = [n for n in ("input", "keypoints", "target") if not getattr(config, n)]
+    needed = ("input", "target") if can_estimate else ("input", "keypoints", "target")
+    missing = [name for name in needed if not getattr(config, name)]
     if missing:
         raise InputError(
             f"reposing needs {', '.join(f'--config.{name}' for name in missing)}: "
             "--config.input=PHOTO --config.keypoints=JOINTS (3D, such as body.json of "
-            "the registration) --config.target=JOINTS, POSE or MOTION"
+            "the registration) --config.target=PHOTO, JOINTS, POSE or MOTION"
         )
     ranges = {
         "fps": (1, 120),
@@ -117,10 +122,10 @@ def check_config(config: ReposeConfig) -> None:
             )
 
 
-def _place(config: ReposeConfig, source: Source) -> np.ndarray:
+def _place(config: ReposeConfig, source: Source, estimate) -> np.ndarray:
     """The joints `(T, 29, 3)` that the target asks for, in the photograph."""
     sampling = {f.name: getattr(config, f.name) for f in dataclasses.fields(Sampling)}
-    target = read_target(config.target, Sampling(**sampling))
+    target = read_target(config.target, Sampling(**sampling), estimate)
     if config.travel and target.path is None:
         raise InputError(
             f"{config.target}: does not tell where the pelvis is; --config.travel=True "

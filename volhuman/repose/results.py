@@ -1,17 +1,12 @@
 """Writing a reposed person: the picture or animation, a comparison, a record."""
 
-import contextlib
 import json
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from volhuman.data.images import write_png
-from volhuman.errors import InputError
 from volhuman.render.animation import write_animation
 from volhuman.repose.figure import POINT_INDEX, POINT_NAMES, POINT_PARENTS
 
@@ -23,61 +18,6 @@ _FADED = 0.3
 _COLOURS = {"left": (222, 98, 38), "right": (38, 104, 214), "middle": (40, 40, 48)}
 # The nose shows where a head looks; eyes and ears would hide it.
 _DRAWN = [n for n, name in enumerate(POINT_NAMES) if name[-3:] not in ("eye", "ear")]
-
-
-def check_replaceable(folder: Path, *, overwrite: bool) -> None:
-    """Checks that writing a folder destroys nothing but what may be replaced.
-
-    Raises:
-        InputError: If it exists and nothing may be replaced, is no folder or a link,
-            holds a file that is no result, or lies where nothing can be written.
-    """
-    above = next(place for place in folder.absolute().parents if place.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise InputError(
-            f"{above}: not a folder that can be written; choose another --config.output"
-        )
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise InputError(f"{folder}: not a folder; choose another --config.output")
-    if folder.exists() and not overwrite:
-        raise InputError(
-            f"{folder}: results exist already; add --config.overwrite=True or choose "
-            "another --config.output"
-        )
-    foreign = sorted({p.name for p in folder.glob("*")} - FILES)
-    if foreign:
-        raise InputError(
-            f"{folder}: holds {foreign[0]!r}, which is no result and would be lost; "
-            "choose another --config.output"
-        )
-
-
-@contextlib.contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """Gives an empty folder that replaces another at the end, or vanishes on failure.
-
-    Raises:
-        InputError: If the file system refuses.
-    """
-    part = folder.with_name(f".{folder.name}.part")
-    old = folder.with_name(f".{folder.name}.old")
-    try:
-        part.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        yield part
-        shutil.rmtree(old, ignore_errors=True)
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(part, folder)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise InputError(
-            f"{folder}: {error.strerror or error}; nothing of it was written, choose "
-            "another --config.output"
-        ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def write_result(

@@ -12,11 +12,12 @@ from volhuman.data.images import (
     output_names,
     read_photograph,
 )
+from volhuman.data.photograph_crops import crop_photograph
 from volhuman.errors import InputError
 from volhuman.geometry.camera import Crop
-from volhuman.repose.crops import choose_crop, crop_joints, crop_photograph
+from volhuman.repose.crops import choose_crop, crop_joints
 from volhuman.repose.figure import POINT_NAMES, figure_size
-from volhuman.repose.joint_files import Seen, read_joints
+from volhuman.repose.joint_files import EstimateBody, Seen, read_joints, seen_of_body
 from volhuman.repose.lens import project
 from volhuman.repose.targets import REGISTERED
 
@@ -77,13 +78,19 @@ def are_inside(joints: np.ndarray, sides: tuple[int, int]) -> np.ndarray:
     return ((joints[..., :2] >= 0) & (joints[..., :2] <= sides)).all(-1)
 
 
-def read_sources(photographs: str | Path, joints: str | Path) -> list[Source]:
+def read_sources(
+    photographs: str | Path,
+    joints: str | Path,
+    estimate: EstimateBody | None = None,
+) -> list[Source]:
     """Reads one photograph, or a folder of photographs of one person.
 
     Args:
         photographs: File or folder.
         joints: File of joints (`repose.joint_files`), or a folder with `<stem>.json`,
-            `<stem>.npz` or the registration's `<stem>/body.json`.
+            `<stem>.npz` or the registration's `<stem>/body.json`; empty to estimate
+            them.
+        estimate: Gives what `body.json` holds for a photograph.
 
     Raises:
         InputError: If a file cannot be used, there are too many photographs, or the
@@ -95,17 +102,23 @@ def read_sources(photographs: str | Path, joints: str | Path) -> list[Source]:
             f"{photographs}: holds {len(paths)} photographs, at most "
             f"{_MOST_PHOTOGRAPHS} of one person are used; choose some"
         )
+    if not joints:
+        return [
+            _make_source(path, path, seen_of_body(estimate(path), path))
+            for path in paths
+        ]
     joints = Path(joints)
     if len(paths) > 1 and not joints.is_dir():
         raise InputError(
             f"--config.keypoints is {joints}, no folder, but there are several "
             "photographs; give a folder with the joints of each, named as it is"
         )
-    return [_read_source(path, _joint_file(joints, path, len(paths))) for path in paths]
+    files = [_joint_file(joints, path, len(paths)) for path in paths]
+    return [_make_source(p, f, read_joints(f)) for p, f in zip(paths, files)]
 
 
-def _read_source(path: Path, file: Path) -> Source:
-    photograph, seen = read_photograph(path), read_joints(file)
+def _make_source(path: Path, file: Path, seen: Seen) -> Source:
+    photograph = read_photograph(path)
     if len(seen.points) > 1:
         raise InputError(
             f"{file}: holds {len(seen.points)} frames, expected the joints of one "

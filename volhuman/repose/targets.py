@@ -1,6 +1,7 @@
 """Reads what a person shall do: joints of another photograph, a pose, a motion.
 
-A target is a file of 3D joints (`repose.joint_files`); a folder of them, or of results
+A target is a photograph, whose joints are estimated; a file of 3D joints
+(`repose.joint_files`); a folder of them, or of results
 of the registration, in natural order; a motion (BVH, AMASS); or a pose of the 24 joints
 as axis-angle relative to the parent: `.npz` with an array `pose`, JSON with `pose`
 (24 x 3 or 72 numbers) or with `pose_axis_angle` by name.
@@ -17,11 +18,12 @@ from scipy.spatial.transform import Rotation
 
 from volhuman.body.motion import Motion, read_motion
 from volhuman.body.skeleton import JOINT_NAMES, NUM_JOINTS
+from volhuman.data.images import is_picture
 from volhuman.data.json_files import number, read_json
 from volhuman.data.sets.files import read_npz_array
 from volhuman.errors import InputError
 from volhuman.repose.figure import PELVIS, figure_size, pose_figure
-from volhuman.repose.joint_files import Seen, read_joints
+from volhuman.repose.joint_files import EstimateBody, Seen, read_joints, seen_of_body
 
 # What the registration calls the file in the folder of each photograph.
 REGISTERED = "body.json"
@@ -64,7 +66,9 @@ class Sampling:
     max_frames: int = 500
 
 
-def read_target(path: str | Path, sampling: Sampling) -> Target:
+def read_target(
+    path: str | Path, sampling: Sampling, estimate: EstimateBody | None = None
+) -> Target:
     """Reads a target of any kind.
 
     Motions are resampled: rotations along the shortest way, positions linearly. Files
@@ -73,6 +77,8 @@ def read_target(path: str | Path, sampling: Sampling) -> Target:
     Args:
         path: File or folder.
         sampling: The frames to take.
+        estimate: Gives what `body.json` holds for a photograph; without it photographs
+            are no targets.
 
     Raises:
         InputError: If it cannot be used, holds no frame where it should begin, or more
@@ -83,6 +89,8 @@ def read_target(path: str | Path, sampling: Sampling) -> Target:
         path = path / REGISTERED
     if path.is_dir():
         return _from_folder(path, sampling)
+    if estimate is not None and is_picture(path):
+        return _from_seen(seen_of_body(estimate(path), path), sampling, path)
     kind = _kind(path)
     if kind == "motion":
         return _from_motion(read_motion(path), sampling, path)

@@ -42,7 +42,10 @@ _PRECISIONS = ("float32", "bfloat16")  # without and with mixed precision
 
 
 def make_task(
-    config: ReposeConfig, *, vgg: tuple[VggParams, str] | None = None
+    config: ReposeConfig,
+    *,
+    vgg: tuple[VggParams, str] | None = None,
+    initial: Mapping[str, Any] | None = None,
 ) -> Task:
     """Makes the task of a configuration.
 
@@ -56,6 +59,7 @@ def make_task(
         config: Options.
         vgg: Parameters and layout of VGG19 (`nn.perceptual.load_vgg19`), or None for
             the pyramid distance.
+        initial: Parameters of the generator to begin with, or None for random ones.
 
     Returns:
         The task; batches hold `FIELDS` as in the data set of pairs.
@@ -68,7 +72,7 @@ def make_task(
         accumulate=config.accumulate,
     )
     optimizer = adam(rate, b1=0.5, accumulate=config.accumulate)
-    training = _Training(config, network_of(config), vgg, optimizer)
+    training = _Training(config, network_of(config), vgg, initial, optimizer)
     return Task(training.init, training.update, training.evaluate)
 
 
@@ -79,11 +83,13 @@ class _Training:
     config: ReposeConfig
     network: Network
     vgg: tuple[VggParams, str] | None
+    initial: Mapping[str, Any] | None
     optimizer: optax.GradientTransformation
 
     def init(self, key):
         generator_key, discriminator_key = jax.random.split(key)
-        generator = init_generator(self.network, generator_key)
+        generator = self.initial or init_generator(self.network, generator_key)
+        generator = jax.tree.map(jnp.asarray, generator)
         state = {
             "step": jnp.zeros((), jnp.int32),
             "generator": generator,

@@ -1,6 +1,7 @@
 """Training of the reposing network on the synthetic people, and its weights."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +16,9 @@ from volhuman.repose.config import (
     training_options,
 )
 from volhuman.repose.task import FIELDS, make_task
-from volhuman.repose.weights import save_generator
+from volhuman.repose.weights import load_generator, save_generator
 from volhuman.training.config import TrainOptions
+from volhuman.training.export import read_weights_header
 from volhuman.training.loop import load_state, train
 from volhuman.training.parallel import loader_options
 from volhuman.training.task import Task
@@ -26,7 +28,7 @@ _EVALUATION_BATCHES = 8
 # What may differ when a run continues.
 _CHANGEABLE = ("mode", "data_dir", "vgg", "remat")
 # What says where and how a training ran, and nothing about its weights.
-_PLACES = {"mode", "workdir", "data_dir", "vgg", "num_devices", "log_every"}
+_PLACES = {"mode", "workdir", "data_dir", "vgg", "initial", "num_devices", "log_every"}
 
 
 def train_network(config: ReposeConfig) -> None:
@@ -76,12 +78,15 @@ def export_network(config: ReposeConfig) -> str:
     """
     step, state = load_state(_task(config), config.workdir)
     options = training_options(config)
+    stored = {name: options[name] for name in options.keys() - _PLACES}
+    if config.initial:
+        stored["initial"] = read_weights_header(config.initial).sha256
     path = Path(config.workdir) / WEIGHTS
     digest = save_generator(
         path,
         network_of(config),
         state["average"],
-        config={name: options[name] for name in options.keys() - _PLACES},
+        config=stored,
         step=step,
     )
     print(f"{path}: step {step}, sha256 {digest}")
@@ -126,4 +131,19 @@ def keep_fields(record: dict, generator: np.random.Generator) -> dict:
 
 
 def _task(config: ReposeConfig) -> Task:
-    return make_task(config, vgg=load_vgg19(config.vgg) if config.vgg else None)
+    vgg = load_vgg19(config.vgg) if config.vgg else None
+    return make_task(config, vgg=vgg, initial=_initial(config))
+
+
+def _initial(config: ReposeConfig) -> dict[str, Any] | None:
+    """The generator's parameters to begin with."""
+    if not config.initial:
+        return None
+    network, params = load_generator(config.initial)
+    if network != network_of(config):
+        raise InputError(
+            f"--config.initial is {config.initial}, which has other sizes than the "
+            f"network {config.network} with warp {config.warp} and pose {config.pose}; "
+            "give weights of that network"
+        )
+    return params

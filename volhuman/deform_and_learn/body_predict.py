@@ -1,0 +1,233 @@
+"""From photographs alone to bodies on disk: found, estimated, refined, smoothed."""
+
+import dataclasses
+import re
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from volhuman.body.model import pose_body
+from volhuman.data.dense import read_dense
+from volhuman.data.images import (
+    Photograph,
+    list_photographs,
+    output_names,
+    read_photograph,
+)
+from volhuman.data.keypoints import check_keypoints, read_keypoints
+from volhuman.data.result_folders import check_replaceable
+from volhuman.deform_and_learn.body_config import BodyConfig
+from volhuman.deform_and_learn.estimate import (
+    Estimator,
+    estimate_hypotheses,
+    load_estimator,
+    refine_bodies,
+)
+from volhuman.deform_and_learn.find_person import (
+    WHOLE,
+    find_person,
+    parse_box,
+    read_mask,
+)
+from volhuman.deform_and_learn.predict import (
+    annotation_of,
+    check_annotation_folders,
+    make_folder,
+    observe,
+)
+from volhuman.deform_and_learn.registration import (
+    KEYPOINTS_LATER,
+    PAPER_LATER,
+    RegistrationOptions,
+    Unknowns,
+    body_and_camera,
+    take_body,
+)
+from volhuman.deform_and_learn.results import (
+    FILES,
+    body_record,
+    photograph_record,
+    write_body,
+)
+from volhuman.deform_and_learn.smooth_bodies import smooth_film, write_motion
+from volhuman.errors import InputError
+from volhuman.geometry.camera import Crop
+
+HYPOTHESES = "hypotheses.json"
+MOTION = "motion.npz"
+# A fit that begins near its goal needs no leap.
+_REFINEMENT_RATE = 0.03
+_REFINEMENT_STEPS = 300
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Found:
+    """The bodies of one photograph.
+
+    Attributes:
+        photograph: The photograph.
+        crop: The square around the person.
+        bodies: `(K, ...)` in view units of the crop, the likeliest first.
+        meta: What is to be recorded.
+    """
+
+    photograph: Photograph
+    crop: Crop
+    bodies: Unknowns
+    meta: dict
+
+
+def estimate_photographs(config: BodyConfig) -> int:
+    """Estimates the body in every photograph and writes `output/<stem>/`.
+
+    A photograph that cannot be used is reported and skipped; nothing of it is written.
+    With `smoothing` the photographs are the frames of a film: its motion is written as
+    well, in the layout of AMASS.
+
+    Returns:
+        Exit code: 0 when all were done, 2 when any was refused.
+
+    Raises:
+        InputError: If nothing can be started at all.
+    """
+    if not config.input:
+        raise InputError("there is no photograph; give --config.input=PHOTO")
+    estimator = load_estimator(config.weights)
+    photographs = list_photographs(config.input)
+    if len(photographs) > 1:
+        check_annotation_folders(config)
+    if config.smoothing:
+        photographs.sort(key=lambda path: _natural(path.name))
+    output = Path(config.output)
+    make_folder(output)
+    names = output_names(photographs)
+    done: dict[str, Found] = {}
+    progress = tqdm(
+        zip(photographs, names, strict=True),
+        total=len(photographs),
+        unit="photo",
+        disable=None,
+    )
+    for path, name in progress:
+        try:
+            check_replaceable(
+                output / name, {*FILES, HYPOTHESES}, overwrite=config.overwrite
+            )
+            done[name] = _find_bodies(config, estimator, path)
+            for warning in done[name].meta["warnings"]:
+                progress.write(
+                    f"volhuman: warning: {path.name}: {warning}", file=sys.stderr
+                )
+            if not config.smoothing:
+                progress.write(_write(config, estimator, output, name, done.pop(name)))
+        except InputError as error:
+            progress.write(f"volhuman: {error}", file=sys.stderr)
+            names[names.index(name)] = ""
+    if config.smoothing:
+        _write_film(config, estimator, output, done)
+    refused = names.count("")
+    if refused and len(names) > 1:
+        print(
+            f"volhuman: {refused} of {len(names)} photographs were refused, the others "
+            "are done",
+            file=sys.stderr,
+        )
+    return 2 if refused else 0
+
+
+def _find_bodies(config: BodyConfig, estimator: Estimator, path: Path) -> Found:
+    photograph = read_photograph(path)
+    shape = photograph.rgb.shape[:2]
+    keypoints = dense = mask = None
+    if config.keypoints:
+        file = annotation_of(config.keypoints, path, ".json")
+        keypoints = read_keypoints(file)
+        check_keypoints(keypoints, shape, file)
+    if config.dense:
+        file = annotation_of(config.dense, path, ".json")
+        dense = read_dense(file, estimator.model, shape)
+    if config.mask:
+        mask = read_mask(annotation_of(config.mask, path, ".png"), shape)
+    crop, source = find_person(
+        photograph,
+        keypoints=keypoints,
+        dense=dense,
+        mask=mask,
+        box=parse_box(config.box),
+    )
+    bodies = estimate_hypotheses(
+        estimator, photograph.rgb, crop, max(config.hypotheses, 1)
+    )
+    meta = photograph_record(photograph) | {"person_found_by": source, "refined": False}
+    if source == "whole photograph":
+        meta["warnings"].append(WHOLE)
+    if config.refine and (keypoints is not None or dense is not None):
+        observation = observe(estimator.model, crop, keypoints=keypoints, dense=dense)
+        stage = KEYPOINTS_LATER if dense is None else PAPER_LATER
+        options = RegistrationOptions(
+            stages=(stage,),
+            steps=(_REFINEMENT_STEPS,),
+            learning_rate=_REFINEMENT_RATE,
+        )
+        bodies, losses = refine_bodies(estimator.model, observation, bodies, options)
+        if not np.isfinite(losses[0]):
+            raise InputError(
+                f"{path}: the refinement did not converge; check the annotation or add "
+                "--config.refine=False"
+            )
+        meta["refined"] = True
+    return Found(photograph, crop, bodies, meta)
+
+
+def _write(config, estimator: Estimator, output: Path, name: str, found: Found) -> str:
+    """Writes the likeliest body, and records of all; returns a line of summary."""
+    model, folder = estimator.model, output / name
+    first, *others = (
+        body_and_camera(model, take_body(found.bodies, k))
+        for k in range(len(found.bodies.log_scale))
+    )
+    extra = {}
+    if others:
+        posed = lambda params: jax.tree.map(np.asarray, pose_body(model, params))
+        extra[HYPOTHESES] = {
+            "bodies": [
+                body_record(model, params, camera, found.crop, posed(params))
+                for params, camera in (first, *others)
+            ]
+        }
+    write_body(
+        folder,
+        config,
+        model,
+        found.photograph,
+        found.crop,
+        first,
+        found.meta,
+        extra=extra,
+    )
+    refined = ", refined" if found.meta["refined"] else ""
+    return f"{folder}: person found by {found.meta['person_found_by']}{refined}"
+
+
+def _write_film(config, estimator, output: Path, done: dict[str, Found]) -> None:
+    """Smooths the likeliest bodies over time and writes them and their motion."""
+    if not done:
+        return
+    crops = [found.crop for found in done.values()]
+    bodies = [take_body(found.bodies, 0) for found in done.values()]
+    bodies = smooth_film(bodies, crops, config.smoothing)
+    for (name, found), body in zip(done.items(), bodies, strict=True):
+        alone = jax.tree.map(lambda leaf: leaf[None], body)
+        single = dataclasses.replace(found, bodies=alone)
+        print(_write(config, estimator, output, name, single))
+    path = output / MOTION
+    write_motion(path, estimator.model, bodies, crops, rate=config.fps)
+    print(f"{path}: {len(bodies)} frames")
+
+
+def _natural(name: str) -> list:
+    """Sorts 2 before 10."""
+    return [int(w) if w.isdigit() else w for w in re.split(r"(\d+)", name)]
