@@ -35,7 +35,7 @@ _BATCH = flags.DEFINE_integer("batch_size", 4, "Pairs a step.")
 _RATE = flags.DEFINE_float("learning_rate", 1e-3, "Adam's rate, falling to 0.")
 _SEEDS = flags.DEFINE_integer("seeds", 3, "Trainings an arm.")
 _ESTIMATOR = flags.DEFINE_string(
-    "estimator", None, "Weights of the pose estimator.", required=True
+    "estimator", "", "Weights of the pose estimator; empty for the package's."
 )
 
 ARMS = {
@@ -58,7 +58,7 @@ def main(_) -> None:
     for _, config in runs:
         if not (Path(config.workdir) / WEIGHTS).exists():
             train_network(config)
-    estimator = load_pose_estimator(_ESTIMATOR.value)
+    estimator, label = load_pose_estimator(_ESTIMATOR.value)
     results = {name: [] for name in ARMS}
     for name, config in runs:
         results[name].append(measure(config, estimator))
@@ -66,12 +66,15 @@ def main(_) -> None:
     config = configure(folder, "3d", "3d", 0)
     pairs = open_pairs(config, network_of(config), "test")
     unchanged = measure_pairs(network_of(config), None, pairs, estimator)
-    rows = {name: score_cells(joined(runs)) for name, runs in results.items()}
-    rows["source picture, unchanged"] = score_cells(unchanged)
+    rows = {
+        name: score_cells(joined(runs), estimator=label)
+        for name, runs in results.items()
+    }
+    rows["source picture, unchanged"] = score_cells(unchanged, estimator=label)
     table = make_table(
         f"Reposing, {_SEEDS.value} seeds, {_STEPS.value} steps of {_BATCH.value}",
         rows,
-        truth=score_cells(perfect(unchanged)),
+        truth=score_cells(perfect(unchanged), estimator=label),
         bare_body=NotAvailable("not applicable", "pictures are compared, not bodies"),
     )
     details = {

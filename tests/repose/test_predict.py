@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from volhuman import main
+from volhuman import main, pipeline
 from volhuman.body.pose_sampler import posed_joints, sample_pose
 from volhuman.body.skeleton import JOINT_NAMES
 from volhuman.body.template import load_template
@@ -162,6 +162,33 @@ def test_one_pose_gives_a_picture(arguments, run, tmp_path, network):
     assert meta["photographs"] == ["photo.png"] and meta["frames"] == 1
     assert meta["weights"]["file"] == "tiny.safetensors"
     assert meta["options"]["proportions"] == "source"
+
+
+def test_two_photographs_are_enough(
+    arguments, run, tmp_path, given, poses, monkeypatch
+):
+    """Joints that are not given are those of the body estimator."""
+    asked = []
+
+    def body_of_photograph(path):
+        asked.append(path.name)
+        joints = posed_joints(poses[len(asked) % 2], REST)
+        return {
+            "camera": {
+                "scale": 1.0,
+                "rotation": np.diag([1.0, -1, -1]).tolist(),
+                "translation": [0.0, 0.0],
+            },
+            "crop": {"centre": [64.0, 60.0], "size": 100.0},
+            "joints": dict(zip(JOINT_NAMES, joints.tolist())),
+        }
+
+    monkeypatch.setattr(pipeline, "body_of_photograph", body_of_photograph)
+    shutil.copy(given / "photo.png", tmp_path / "second.png")
+    options = {"keypoints": "", "target": tmp_path / "second.png"}
+    code, out, _ = run(arguments(**options))
+    assert code == 0 and out == [f"{tmp_path / 'out' / 'photo'}: reposed.png"]
+    assert asked == ["photo.png", "second.png"]
 
 
 def test_the_picture_is_what_the_network_paints(
@@ -362,7 +389,7 @@ def test_without_input_one_sentence_tells_what_is_needed(refused):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["input", "keypoints", "target"])
+@pytest.mark.parametrize("name", ["input", "target"])
 def test_each_file_is_needed(arguments, refused, name, tmp_path):
     refused(arguments(**{name: ""}), f"--config.{name}")
     refused(arguments(**{name: tmp_path / "missing.json"}), tmp_path / "missing.json")

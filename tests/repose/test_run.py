@@ -8,6 +8,7 @@ import pytest
 
 from volhuman.data.people import build_people
 from volhuman.errors import InputError
+from volhuman.evaluation.pose_estimator import load_pose_estimator
 from volhuman.repose import task as task_module
 from volhuman.repose import train as train_module
 from volhuman.repose.config import ReposeConfig
@@ -16,6 +17,7 @@ from volhuman.repose.parts import find_joint_set
 from volhuman.repose.run import run_repose
 from volhuman.repose.train import WEIGHTS
 from volhuman.repose.weights import load_generator
+from volhuman.training.export import read_weights_header
 
 
 @pytest.fixture
@@ -57,13 +59,23 @@ def test_training_goes_on_exports_and_is_measured(tiny, network, tmp_path, capsy
         "reposed",
         "source picture, unchanged",
     ]
-    # Without an estimator there is no pose score, and the table says so.
-    reasons = [cell.get("reason", "") for cell in scores["rows"][0]["cells"].values()]
-    assert sum("pose_estimator.py" in reason for reason in reasons) == 1
+    # The shipped estimator gives the pose score and is named in its protocol.
+    label = load_pose_estimator()[1]
+    columns = [c for c, p in scores["columns"].items() if label in json.dumps(p)]
+    assert len(columns) == 1
+    assert 0 < scores["rows"][0]["cells"][columns[0]]["value"] < 1
     assert (tmp_path / "scores" / SHEET).exists()
     assert "step 2" in capsys.readouterr().out
     with pytest.raises(InputError, match="exist already"):
         run_repose(dataclasses.replace(config, mode="evaluate"))
+    begun = dataclasses.replace(
+        config, workdir=str(tmp_path / "next"), initial=config.weights, steps=1
+    )
+    assert run_repose(begun) == 0
+    header = read_weights_header(tmp_path / "next" / WEIGHTS)
+    assert header.config["training"]["initial"] == (
+        read_weights_header(config.weights).sha256
+    )
 
 
 def test_unknown_modes_are_refused():

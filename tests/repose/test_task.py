@@ -102,3 +102,9 @@ def test_adversarial_losses_have_their_minima_where_they_should():
 def test_only_kernels_decay():
     params = {"a": {"kernel": np.full((2,), 3.0), "bias": np.ones(5)}, "b": {}}
     assert kernel_decay(params, ("a",)) == 9.0
+
+
+def test_a_training_begins_with_the_weights_it_is_given(config, params):
+    state = make_task(config, initial=params).init(jax.random.key(5))
+    for name in ("generator", "average"):
+        jax.tree.map(np.testing.assert_array_equal, state[name], params)

@@ -118,7 +118,7 @@ class BodyConfig:
     backbone: str = ""
     rounds: int = 3
     steps: int = 3000
-    batch_size: int = 30
+    batch_size: int = 32
     learning_rate: float = 1e-3
     schedule: str = "cosine"
     average: float = 0.998

@@ -5,6 +5,7 @@ and is no estimator for photographs.
 """
 
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from volhuman.nn.resnet import ResNetTrunk
 from volhuman.training.export import load_weights
 
 SIZE = 64
+SHIPPED = "pose_estimator.safetensors"
 _STAGES = ((96, 32, 2, 2, 1), (192, 64, 4, 1, 1))
 
 
@@ -71,18 +73,26 @@ def read_joints(likelihoods: jax.Array) -> jax.Array:
     return jnp.stack(places, axis=-1)
 
 
-def load_pose_estimator(path: str | Path) -> dict[str, Any]:
+def load_pose_estimator(path: str | Path = "") -> tuple[dict[str, Any], str]:
     """Reads the estimator's parameters.
 
     Args:
-        path: File that experiments/pose_estimator.py wrote.
+        path: File that experiments/pose_estimator.py wrote; empty for the weights of
+            the package.
+
+    Returns:
+        Parameters, and the first digits of their digest, which name them in protocols.
 
     Raises:
         InputError: If the file is missing, damaged or of another network.
     """
+    if not path:
+        with resources.as_file(resources.files("volhuman") / "assets") as assets:
+            return load_pose_estimator(assets / SHIPPED)
     pictures = jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), jnp.float32)
     like = jax.eval_shape(PoseEstimator().init, jax.random.key(0), pictures)["params"]
-    return load_weights(path, like).params
+    weights = load_weights(path, like)
+    return weights.params, weights.sha256[:12]
 
 
 def estimate_joints(params: Mapping[str, Any], images: jax.Array) -> jax.Array:

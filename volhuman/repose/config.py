@@ -157,7 +157,7 @@ class UseOptions:
         output: Folder for the results, made where missing.
         overwrite: Replace existing results.
         estimator: Weights of the pose estimator of `evaluate`
-            (experiments/pose_estimator.py); without them it gives no pose score.
+            (experiments/pose_estimator.py); empty for those of the package.
         input: Photograph to repose, or a folder of photographs of one person (all are
             used, the first gives place and background).
         keypoints: Its joints in 3D (`repose.joint_files`), or a folder with

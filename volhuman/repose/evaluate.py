@@ -17,7 +17,6 @@ from volhuman.repose.parts import find_joint_set
 from volhuman.repose.results import draw_figure, enlarge
 from volhuman.repose.train import open_pairs
 from volhuman.repose.weights import load_generator
-from volhuman.training.export import read_weights_header
 
 SHEET = "pairs.png"
 _SPLIT = "test"
@@ -36,10 +35,7 @@ def evaluate_network(config: ReposeConfig) -> int:
     folder = Path(config.output)
     check_writable(folder, overwrite=config.overwrite)
     network, params = load_generator(config.weights)
-    estimator, label = None, "none"
-    if config.estimator:
-        estimator = load_pose_estimator(config.estimator)
-        label = read_weights_header(config.estimator).sha256[:12]
+    estimator, label = load_pose_estimator(config.estimator)
     pairs = open_pairs(config, network, _SPLIT)
     measured = measure_pairs(
         network, params, pairs, estimator, batch_size=config.batch_size

@@ -122,7 +122,7 @@ def check_config(config: ReposeConfig, *, can_estimate: bool = False) -> None:
             )
 
 
-def _place(config: ReposeConfig, source: Source, estimate) -> np.ndarray:
+def _place(config: ReposeConfig, source: Source, estimate=None) -> np.ndarray:
     """The joints `(T, 29, 3)` that the target asks for, in the photograph."""
     sampling = {f.name: getattr(config, f.name) for f in dataclasses.fields(Sampling)}
     target = read_target(config.target, Sampling(**sampling), estimate)

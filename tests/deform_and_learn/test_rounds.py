@@ -1,0 +1,147 @@
+"""The rounds from end to end, small: they run, continue, and can be used."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from volhuman.body.motion import read_motion
+from volhuman.deform_and_learn import body_run, rounds
+from volhuman.deform_and_learn.body_config import BodyConfig
+from volhuman.deform_and_learn.body_run import run_body
+from volhuman.deform_and_learn.regressor_weights import load_regressor
+from volhuman.errors import InputError
+
+FILES = {"body.glb", "body.json", "meta.json", "overlay.png"}
+
+
+@pytest.fixture(scope="module")
+def trained(people, tmp_path_factory):
+    """Two rounds without depths; configuration, and a patch that gives the people."""
+    folder = tmp_path_factory.mktemp("body")
+    config = BodyConfig(
+        workdir=str(folder / "run"),
+        network="tiny",
+        rounds=2,
+        steps=2,
+        batch_size=4,
+        num_devices=1,
+        depths="none",
+        register_steps=5,
+        register_starts=1,
+        register_batch=8,
+        log_every=1,
+        output=str(folder / "out"),
+        turntable_frames=0,
+    )
+    patch = pytest.MonkeyPatch()
+    patch.setattr(rounds, "open_people_of", lambda config, split: people)
+    patch.setattr(body_run, "open_people_of", lambda config, split: people)
+    assert run_body(config) == 0
+    yield config
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def photograph(people, tmp_path_factory):
+    path = tmp_path_factory.mktemp("photos") / "person.png"
+    picture = Image.fromarray(people[0]["image"]).resize((96, 96))
+    picture.save(path)
+    return path
+
+
+def test_every_round_is_measured_and_plotted(trained):
+    folder = Path(trained.workdir)
+    scores = [
+        json.loads((folder / f"round_{n}" / "scores.json").read_text()) for n in (1, 2)
+    ]
+    assert [row["steps"] for row in scores] == [2, 4]
+    for row in scores:
+        assert row["test MPJPE"] > 0 and row["registration MPJPE"] > 0
+    assert (folder / "rounds.csv").read_text().count("\n") == 3
+    assert Image.open(folder / "rounds.png").size[0] > 300
+
+
+def test_a_round_that_was_lost_comes_out_the_same(trained, monkeypatch):
+    folder = Path(trained.workdir)
+    before = load_regressor(folder / rounds.WEIGHTS)[1]["params"]
+    (folder / "round_2" / "scores.json").unlink()
+    # What stands in the checkpoint is not trained again.
+    assert run_body(trained) == 0
+    after = load_regressor(folder / rounds.WEIGHTS)[1]["params"]
+    np.testing.assert_array_equal(before["head"]["bias"], after["head"]["bias"])
+
+
+def test_other_options_do_not_continue(trained):
+    (Path(trained.workdir) / "round_2" / "scores.json").unlink()
+    with pytest.raises(InputError, match="dense_weight"):
+        run_body(dataclasses.replace(trained, dense_weight=3.0))
+    assert run_body(trained) == 0
+
+
+def test_weights_are_measured(trained, capsys):
+    weights = Path(trained.workdir) / rounds.WEIGHTS
+    config = dataclasses.replace(trained, mode="evaluate", weights=str(weights))
+    assert run_body(config) == 0
+    assert "regressor" in capsys.readouterr().out
+    with pytest.raises(InputError, match="overwrite"):
+        run_body(config)
+
+
+def _predict(trained, photograph, output, **options):
+    weights = Path(trained.workdir) / rounds.WEIGHTS
+    given = {"mode": "predict", "weights": str(weights), "input": str(photograph)}
+    given["output"] = str(output)
+    return run_body(dataclasses.replace(trained, **(given | options)))
+
+
+def test_a_photograph_becomes_a_body(trained, photograph, tmp_path, capsys):
+    assert _predict(trained, photograph, tmp_path, hypotheses=3) == 0
+    folder = tmp_path / "person"
+    assert {p.name for p in folder.iterdir()} == FILES | {"hypotheses.json"}
+    bodies = json.loads((folder / "hypotheses.json").read_text())["bodies"]
+    assert len(bodies) == 3
+    assert bodies[0] == json.loads((folder / "body.json").read_text())
+    meta = json.loads((folder / "meta.json").read_text())
+    assert meta["person_found_by"] == "whole photograph"
+    assert "whole photograph was taken" in capsys.readouterr().err
+    assert _predict(trained, photograph, tmp_path) == 2
+    assert "results exist already" in capsys.readouterr().err
+
+
+def test_a_film_becomes_a_motion(trained, people, tmp_path, capsys):
+    film = tmp_path / "film"
+    film.mkdir()
+    for number in (10, 9, 2):
+        Image.fromarray(people[number % 8]["image"]).resize((96, 96)).save(
+            film / f"frame{number}.png"
+        )
+    options = {"smoothing": 1.0, "fps": 12.0, "box": "10, 10, 70, 70"}
+    assert _predict(trained, film, tmp_path / "out", **options) == 0
+    motion = read_motion(tmp_path / "out" / "motion.npz")
+    assert motion.pose.shape == (3, 24, 3) and motion.rate == 12
+    out = capsys.readouterr().out
+    assert out.index("frame2") < out.index("frame9") < out.index("frame10")
+
+
+def test_bad_input_is_one_sentence(trained, photograph, tmp_path, capsys):
+    with pytest.raises(InputError, match="there is no photograph"):
+        _predict(trained, "", tmp_path)
+    assert _predict(trained, photograph, tmp_path, box="500, 1, 9, 9") == 2
+    assert "less than 8 pixels" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    for change, message in (
+        ({"rounds": 0}, "rounds is 0, expected 1 to 100"),
+        ({"network": "huge"}, "network is 'huge', expected one of paper, small, tiny"),
+        ({"backbone": "x.npz"}, "network tiny is no ResNet-50"),
+    ):
+        with pytest.raises(InputError, match=message):
+            run_body(dataclasses.replace(trained, **change))
+
+
+def test_describe_counts_the_parameters(trained, capsys):
+    assert run_body(dataclasses.replace(trained, mode="describe", network="paper")) == 0
+    assert "parameters: 23723177" in capsys.readouterr().out
