@@ -112,6 +112,33 @@ def test_a_photograph_becomes_a_body(trained, photograph, tmp_path, capsys):
     assert "results exist already" in capsys.readouterr().err
 
 
+def test_a_body_of_another_estimator_takes_the_place_of_ours(
+    trained, photograph, tmp_path, capsys
+):
+    pose = np.zeros((1, 23, 3))
+    pose[0, 17] = [0, 0, 0.7]
+    np.savez(
+        tmp_path / "other.npz",
+        global_orient=np.array([[[np.pi, 0, 0]]]),
+        body_pose=pose,
+        pred_cam_t_full=np.array([[0, 0.22, 10.0]]),
+        focal_length=np.array(300.0),
+    )
+    bodies = str(tmp_path / "other.npz")
+    assert _predict(trained, photograph, tmp_path / "out", bodies=bodies) == 0
+    record = json.loads((tmp_path / "out" / "person" / "body.json").read_text())
+    np.testing.assert_allclose(
+        record["pose_axis_angle"]["right_elbow"], [0, 0, 0], atol=1e-6
+    )
+    np.testing.assert_allclose(
+        record["pose_axis_angle"]["left_elbow"], [0, 0, 0.7], atol=1e-6
+    )
+    pelvis = record["keypoints_pixels"]["pelvis"]
+    np.testing.assert_allclose(pelvis, [48, 48], atol=0.5)
+    assert _predict(trained, photograph, tmp_path, bodies=bodies, person=1) == 2
+    assert "holds 1 people" in capsys.readouterr().err
+
+
 def test_a_film_becomes_a_motion(trained, people, tmp_path, capsys):
     film = tmp_path / "film"
     film.mkdir()

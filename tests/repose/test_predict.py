@@ -389,6 +389,11 @@ def test_without_input_one_sentence_tells_what_is_needed(refused):
     )  # fmt: skip
 
 
+def test_joints_that_are_named_must_be_there(arguments, refused, tmp_path):
+    missing = tmp_path / "missing.json"
+    refused(arguments(keypoints=missing), missing)
+
+
 @pytest.mark.parametrize("name", ["input", "target"])
 def test_each_file_is_needed(arguments, refused, name, tmp_path):
     refused(arguments(**{name: ""}), f"--config.{name}")

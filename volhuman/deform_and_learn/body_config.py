@@ -52,7 +52,51 @@ NETWORKS = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BodyConfig:
+class UseOptions:
+    """Options of what is done with a trained estimator.
+
+    Attributes:
+        weights: Weights to measure or use; empty for those of the package.
+        input: Photograph, or folder of photographs or of the frames of a film.
+        keypoints: Key point file, or folder with `<stem>.json`: where the person is,
+            and what the body is fitted to afterwards.
+        dense: Dense annotation file, or folder, likewise.
+        mask: Mask picture, or folder with `<stem>.png`: where the person is.
+        box: Where the person is, "x, y, width, height" in pixels.
+        bodies: Bodies of another estimator in place of ours: `.npz` of ROMP or
+            4D-Humans (`data.smpl_results`), or a folder with `<stem>.npz`.
+        person: Which of the people in it, from 0.
+        refine: Whether key points and dense annotations refine the result.
+        hypotheses: Results a photograph, the likeliest first.
+        smoothing: Frames (deviation) over which a film's bodies are smoothed; 0 for
+            photographs that are no film.
+        fps: Frames a second of the film.
+        output: Folder for results.
+        overwrite: Replace existing results.
+        turntable_frames: Frames of the turntable, 0 for none.
+        turntable_size: Side of its frames in pixels.
+    """
+
+    weights: str = ""
+    input: str = ""
+    keypoints: str = ""
+    dense: str = ""
+    mask: str = ""
+    box: str = ""
+    bodies: str = ""
+    person: int = 0
+    refine: bool = True
+    hypotheses: int = 1
+    smoothing: float = 0.0
+    fps: float = 25.0
+    output: str = "output/body/results"
+    overwrite: bool = False
+    turntable_frames: int = 36
+    turntable_size: int = 320
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BodyConfig(UseOptions):
     """Trains, measures or uses the body estimator.
 
     Attributes:
@@ -90,22 +134,6 @@ class BodyConfig:
         save_every: Steps between checkpoints.
         log_every: Steps a row of training.csv.
         num_devices: Devices to use, 0 for all.
-        weights: Weights to measure or use; empty for those of the package.
-        input: Photograph, or folder of photographs or of the frames of a film.
-        keypoints: Key point file, or folder with `<stem>.json`: where the person is,
-            and what the body is fitted to afterwards.
-        dense: Dense annotation file, or folder, likewise.
-        mask: Mask picture, or folder with `<stem>.png`: where the person is.
-        box: Where the person is, "x, y, width, height" in pixels.
-        refine: Whether key points and dense annotations refine the result.
-        hypotheses: Results a photograph, the likeliest first.
-        smoothing: Frames (deviation) over which a film's bodies are smoothed; 0 for
-            photographs that are no film.
-        fps: Frames a second of the film.
-        output: Folder for results.
-        overwrite: Replace existing results.
-        turntable_frames: Frames of the turntable, 0 for none.
-        turntable_size: Side of its frames in pixels.
     """
 
     task: str = "body"
@@ -137,20 +165,6 @@ class BodyConfig:
     save_every: int = 1000
     log_every: int = 100
     num_devices: int = 0
-    weights: str = ""
-    input: str = ""
-    keypoints: str = ""
-    dense: str = ""
-    mask: str = ""
-    box: str = ""
-    refine: bool = True
-    hypotheses: int = 1
-    smoothing: float = 0.0
-    fps: float = 25.0
-    output: str = "output/body/results"
-    overwrite: bool = False
-    turntable_frames: int = 36
-    turntable_size: int = 320
 
 
 _WORDS = {
@@ -174,12 +188,20 @@ _RANGES = {
     "register_starts": (1, 64),
     "register_batch": (1, 100_000),
     "num_fitted": (0, 10_000_000),
+    "person": (0, 1000),
     "hypotheses": (1, 64),
     "smoothing": (0.0, 1000.0),
     "fps": (0.1, 1000.0),
     "turntable_frames": (0, 3600),
     "turntable_size": (16, 4096),
 }
+
+
+def training_options(config: BodyConfig) -> dict[str, bool | int | float | str]:
+    """The options that a training depends on: what its folder and weights record."""
+    use = {field.name for field in dataclasses.fields(UseOptions)}
+    options = dataclasses.asdict(config).items()
+    return {name: value for name, value in options if name not in use}
 
 
 def check_config(config: BodyConfig) -> None:

@@ -19,9 +19,11 @@ from volhuman.data.images import (
 )
 from volhuman.data.keypoints import check_keypoints, read_keypoints
 from volhuman.data.result_folders import check_replaceable
+from volhuman.data.smpl_results import EstimatedPerson, read_smpl_results
 from volhuman.deform_and_learn.body_config import BodyConfig
 from volhuman.deform_and_learn.estimate import (
     Estimator,
+    body_of_person,
     estimate_hypotheses,
     load_estimator,
     refine_bodies,
@@ -158,11 +160,14 @@ def _find_bodies(config: BodyConfig, estimator: Estimator, path: Path) -> Found:
         mask=mask,
         box=parse_box(config.box),
     )
-    bodies = estimate_hypotheses(
-        estimator, photograph.rgb, crop, max(config.hypotheses, 1)
-    )
+    if config.bodies:
+        person = _read_person(config, path, shape)
+        body = body_of_person(person, estimator.model, crop)
+        bodies = jax.tree.map(lambda leaf: leaf[None], body)
+    else:
+        bodies = estimate_hypotheses(estimator, photograph.rgb, crop, config.hypotheses)
     meta = photograph_record(photograph) | {"person_found_by": source, "refined": False}
-    if source == "whole photograph":
+    if source == "whole photograph" and not config.bodies:
         meta["warnings"].append(WHOLE)
     if config.refine and (keypoints is not None or dense is not None):
         observation = observe(estimator.model, crop, keypoints=keypoints, dense=dense)
@@ -180,6 +185,17 @@ def _find_bodies(config: BodyConfig, estimator: Estimator, path: Path) -> Found:
             )
         meta["refined"] = True
     return Found(photograph, crop, bodies, meta)
+
+
+def _read_person(config: BodyConfig, path: Path, shape) -> EstimatedPerson:
+    file = annotation_of(config.bodies, path, ".npz")
+    people = read_smpl_results(file, shape)
+    if config.person >= len(people):
+        raise InputError(
+            f"{file}: holds {len(people)} people, there is no --config.person="
+            f"{config.person}; count from 0"
+        )
+    return people[config.person]
 
 
 def _write(config, estimator: Estimator, output: Path, name: str, found: Found) -> str:

@@ -18,6 +18,7 @@ from volhuman.body.model import BodyModel
 from volhuman.body.template import load_template
 from volhuman.data.augmentation import Geometry
 from volhuman.data.photograph_crops import crop_photograph
+from volhuman.data.smpl_results import EstimatedPerson
 from volhuman.deform_and_learn.body_config import BodyNetwork
 from volhuman.deform_and_learn.measure_bodies import make_predict
 from volhuman.deform_and_learn.registration import (
@@ -27,7 +28,11 @@ from volhuman.deform_and_learn.registration import (
     register,
     unknowns_of,
 )
-from volhuman.deform_and_learn.regressor import join_outputs, split_outputs
+from volhuman.deform_and_learn.regressor import (
+    join_outputs,
+    rest_outputs,
+    split_outputs,
+)
 from volhuman.deform_and_learn.regressor_augmentation import move_body
 from volhuman.deform_and_learn.regressor_task import seen_joints
 from volhuman.deform_and_learn.regressor_weights import load_regressor
@@ -122,6 +127,18 @@ def estimate_hypotheses(
     centred = joints - joints[:, :1]
     apart = jnp.linalg.norm(centred[:, None] - centred[None], axis=-1).mean((1, 2))
     return split_outputs(outputs[jnp.argsort(apart)], estimator.model.num_shape)
+
+
+def body_of_person(person: EstimatedPerson, model: BodyModel, crop: Crop) -> Unknowns:
+    """The body that another estimator found, in view units of a crop."""
+    half = float(crop.size) / 2
+    return dataclasses.replace(
+        split_outputs(jnp.asarray(rest_outputs()), model.num_shape),
+        pose=jnp.asarray(person.pose),
+        raw_rotation=jnp.asarray(person.rotation),
+        log_scale=jnp.asarray(np.log(person.pixels_a_metre / half), jnp.float32),
+        translation=jnp.asarray((person.pelvis - crop.centre) / half, jnp.float32),
+    )
 
 
 def refine_bodies(

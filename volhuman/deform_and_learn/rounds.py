@@ -24,7 +24,7 @@ from volhuman.body.keypoints import body_keypoints, landmark_vertices
 from volhuman.body.model import pose_body, take_vertices
 from volhuman.body.template import load_template
 from volhuman.data.loader import Source, make_loader, open_people
-from volhuman.deform_and_learn.body_config import NETWORKS, BodyConfig
+from volhuman.deform_and_learn.body_config import NETWORKS, BodyConfig, training_options
 from volhuman.deform_and_learn.depth_config import DepthGanConfig
 from volhuman.deform_and_learn.depth_run import train_depth_gan
 from volhuman.deform_and_learn.depth_weights import SHIPPED as DEPTH_WEIGHTS
@@ -47,13 +47,10 @@ from volhuman.training.parallel import loader_options
 WEIGHTS = "regressor.safetensors"
 _SCORES = "scores.json"
 # What may differ when a training continues.
-_CHANGEABLE = (
-    *("mode", "data_dir", "backbone", "rounds", "register_batch", "weights", "input"),
-    *("keypoints", "dense", "mask", "box", "refine", "hypotheses", "smoothing"),
-    *("fps", "output", "overwrite", "turntable_frames", "turntable_size"),
-)
+_CHANGEABLE = ("mode", "data_dir", "backbone", "rounds", "register_batch")
 # What says where and how a training ran, and nothing about its weights.
-_PLACES = {*_CHANGEABLE, "workdir", "num_devices", "log_every"} - {"rounds"}
+_PLACES = {"mode", "data_dir", "backbone", "register_batch", "workdir", "num_devices"}
+_PLACES |= {"log_every"}
 # Pictures that are registered without depths too, to see what depths are worth.
 _NUM_CONTROL = 256
 
@@ -275,7 +272,7 @@ def _train_regressor(config: BodyConfig, number: int, fitted: FittedPeople) -> N
         make_task(config, steps=_all_steps(config), mean=mean, backbone=backbone),
         make_loader(fitted, transform=transform, **loader_options(options)),
         options,
-        config=dataclasses.asdict(config),
+        config=training_options(config),
         changeable=_CHANGEABLE,
     )
 
@@ -288,7 +285,7 @@ def _export(config: BodyConfig, path: Path, number: int) -> str:
     """Writes the averaged parameters of the newest checkpoint."""
     task = make_task(config, steps=_all_steps(config))
     step, state = load_state(task, Path(config.workdir) / "regressor")
-    options = dataclasses.asdict(config)
+    options = training_options(config)
     return save_regressor(
         path,
         NETWORKS[config.network],
