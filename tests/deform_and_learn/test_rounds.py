@@ -82,6 +82,21 @@ def test_other_options_do_not_continue(trained):
     assert run_body(trained) == 0
 
 
+def test_fits_of_another_training_are_learnt_from(trained, tmp_path):
+    fits = Path(trained.workdir) / "round_2" / "fits"
+    config = dataclasses.replace(
+        trained, workdir=str(tmp_path / "run"), fits=str(fits), rounds=1, depths="gan"
+    )
+    assert run_body(config) == 0
+    scores = [
+        json.loads((Path(folder) / "scores.json").read_text())
+        for folder in (fits.parent, tmp_path / "run" / "round_1")
+    ]
+    assert scores[0]["registration MPJPE"] == scores[1]["registration MPJPE"]
+    with pytest.raises(InputError, match="holds no fits"):
+        run_body(dataclasses.replace(config, workdir=str(tmp_path), fits=str(tmp_path)))
+
+
 def test_weights_are_measured(trained, capsys):
     weights = Path(trained.workdir) / rounds.WEIGHTS
     config = dataclasses.replace(trained, mode="evaluate", weights=str(weights))

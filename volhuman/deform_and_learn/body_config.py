@@ -129,6 +129,8 @@ class BodyConfig(UseOptions):
         register_starts: Starting yaws of a registration in the first round; later ones
             start at the regressor's result.
         register_batch: Registrations at a time.
+        fits: Folder of the fits of a round of another training (`round_3/fits`), from
+            which the first round learns in place of own ones; empty for none.
         num_fitted: Training pictures that are registered and learnt from, 0 for all.
         seed: Seed of everything random.
         save_every: Steps between checkpoints.
@@ -160,6 +162,7 @@ class BodyConfig(UseOptions):
     register_steps: int = 200
     register_starts: int = 4
     register_batch: int = 64
+    fits: str = ""
     num_fitted: int = 0
     seed: int = 0
     save_every: int = 1000

@@ -39,6 +39,7 @@ from volhuman.deform_and_learn.regressor import split_outputs
 from volhuman.deform_and_learn.regressor_task import TRAINED, make_task
 from volhuman.deform_and_learn.regressor_weights import load_regressor, save_regressor
 from volhuman.deform_and_learn.round_report import write_rounds
+from volhuman.errors import InputError
 from volhuman.nn.resnet50 import load_resnet50
 from volhuman.training.config import TrainOptions
 from volhuman.training.loop import load_state, train
@@ -50,7 +51,7 @@ _SCORES = "scores.json"
 _CHANGEABLE = ("mode", "data_dir", "backbone", "rounds", "register_batch")
 # What says where and how a training ran, and nothing about its weights.
 _PLACES = {"mode", "data_dir", "backbone", "register_batch", "workdir", "num_devices"}
-_PLACES |= {"log_every"}
+_PLACES |= {"log_every", "fits"}
 # Pictures that are registered without depths too, to see what depths are worth.
 _NUM_CONTROL = 256
 
@@ -83,13 +84,14 @@ def train_rounds(config: BodyConfig) -> None:
 def _run_round(config: BodyConfig, number: int, people: Mapping[str, Source]) -> None:
     """One round; what of it is there already is kept."""
     place = Path(config.workdir) / f"round_{number}"
+    given = bool(config.fits) and number == 1
     predict, earlier = None, None
     if number > 1:
         before = place.with_name(f"round_{number - 1}")
         predict = make_predict(*load_regressor(before / WEIGHTS))
         earlier = _fit(config, number - 1, people["train"])
     lifter = None
-    if config.depths == "gan":
+    if config.depths == "gan" and not given:
         lifter = _train_lifter(config, place, people["train"], earlier)
     starts = earlier and earlier["fit"]
     fits = _fit(config, number, people["train"], lifter, predict, starts)
@@ -202,9 +204,17 @@ def _fit(
     config, number, people, lifter=None, predict=None, earlier=None
 ) -> dict[str, np.ndarray]:
     """The fits of a round; those that are there already are read."""
+    folder = Path(config.workdir) / f"round_{number}" / "fits"
+    if config.fits and number == 1:
+        folder = Path(config.fits)
+        if not any(folder.glob("from_*.npz")):
+            raise InputError(
+                f"--config.fits is {folder}, which holds no fits; give the folder fits "
+                "of a round of another training of the same pictures"
+            )
     return fit_people(
         people,
-        Path(config.workdir) / f"round_{number}" / "fits",
+        folder,
         _fit_options(config),
         lifter=lifter,
         predict=predict,
@@ -225,8 +235,6 @@ def _fit_options(config: BodyConfig) -> FitOptions:
 
 def _without_depths(config, place, people, fits, predict, earlier) -> dict[str, float]:
     """What the registration of some pictures gives with and without depths."""
-    if config.depths == "none":
-        return {}
     count = min(_NUM_CONTROL, len(fits["fit"]))
     options = dataclasses.replace(_fit_options(config), num_people=count)
     control = fit_people(
