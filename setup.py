@@ -40,7 +40,13 @@ setup(
         # People-Snapshot stores masks and poses in HDF5.
         "datasets": ["h5py>=3.12,<4"],
         # rtree: trimesh needs it for the ray tests that the suite compares with.
-        "dev": ["h5py>=3.12,<4", "pytest>=8,<10", "rtree>=1.4,<2", "ruff>=0.15,<1"],
+        "dev": [
+            "h5py>=3.12,<4",
+            "pytest>=8,<10",
+            "pytest-xdist>=3.6,<4",
+            "rtree>=1.4,<2",
+            "ruff>=0.15,<1",
+        ],
         "bench": [
             "roma>=1.5",
             "smplx>=0.1.28",

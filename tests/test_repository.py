@@ -247,7 +247,7 @@ def test_no_file_names_a_place_on_somebodys_machine():
 
 
 def test_readme_and_ci_give_the_same_test_command():
-    command = "python -m pytest"
+    command = "python -m pytest -n 2 --dist loadfile"
     ci = (REPOSITORY / ".ci" / "run").read_text().splitlines()
     assert command in [line.strip() for line in ci]
     assert command in (REPOSITORY / "README.md").read_text()

@@ -70,6 +70,7 @@ def test_augmentation_changes_what_is_seen(config, batch):
     assert max(losses[1]) - min(losses[1]) > 10 * (max(losses[0]) - min(losses[0]))
 
 
+@pytest.mark.slow
 def test_evaluation_uses_the_average_and_true_metrics(config, batch):
     task = make_task(dataclasses.replace(config, adversarial=0.0))
     state = jax.jit(task.init)(jax.random.key(0))

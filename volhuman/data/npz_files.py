@@ -11,8 +11,15 @@ import numpy as np
 from volhuman.errors import InputError
 
 
-def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+def write_npz(
+    path: Path, arrays: Mapping[str, np.ndarray], *, option: str = "output"
+) -> None:
     """Writes arrays by name into an `.npz` file, replacing an existing one.
+
+    Args:
+        path: The file; its folder exists.
+        arrays: The arrays.
+        option: Name of the option that chose the folder, for messages.
 
     Raises:
         InputError: If the file cannot be written.
@@ -25,7 +32,7 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     except OSError as error:
         raise InputError(
             f"{path}: {error.strerror or error}; free space on the disk or choose "
-            "another folder, then run the same command again"
+            f"another {option}, then run the same command again"
         ) from error
     finally:
         with contextlib.suppress(OSError):  # Renamed already, or never created.

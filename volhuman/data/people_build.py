@@ -125,7 +125,7 @@ def write_person(path: Path, records: Sequence[Record]) -> None:
             if kind != "array":
                 value = np.frombuffer(value, np.uint8)
             arrays[f"{number}/{kind}/{name}"] = value
-    write_npz(path, arrays)
+    write_npz(path, arrays, option="data_dir")
 
 
 def read_person(path: Path) -> list[Record]:

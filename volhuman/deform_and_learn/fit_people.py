@@ -107,7 +107,8 @@ def fit_people(
         path = folder / f"from_{start:07d}.npz"
         if not path.exists():
             starts = None if earlier is None else earlier[numbers.start : numbers.stop]
-            write_npz(path, _fit_batch(people, numbers, options, fit, predict, starts))
+            found = _fit_batch(people, numbers, options, fit, predict, starts)
+            write_npz(path, found, option="workdir")
         part = {name: read_npz_array(path, name) for name in (*_FITS, *MEASURED)}
         if len(part["fit"]) != len(numbers):
             raise InputError(

@@ -96,7 +96,8 @@ def _run_round(config: BodyConfig, number: int, people: Mapping[str, Source]) ->
     starts = earlier and earlier["fit"]
     fits = _fit(config, number, people["train"], lifter, predict, starts)
     scores = {f"registration {n}": float(np.mean(fits[n])) for n in MEASURED}
-    scores |= _without_depths(config, place, people["train"], fits, predict, starts)
+    if lifter is not None:
+        scores |= _without_depths(config, place, people["train"], fits, predict, starts)
     _train_regressor(config, number, FittedPeople(people["train"], fits))
     _export(config, place / WEIGHTS, number)
     network, variables = load_regressor(place / WEIGHTS)
