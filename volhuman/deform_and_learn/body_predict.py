@@ -37,6 +37,7 @@ from volhuman.deform_and_learn.find_person import (
 from volhuman.deform_and_learn.predict import (
     annotation_of,
     check_annotation_folders,
+    exit_code,
     make_folder,
     observe,
 )
@@ -130,14 +131,7 @@ def estimate_photographs(config: BodyConfig) -> int:
             names[names.index(name)] = ""
     if config.smoothing:
         _write_film(config, estimator, output, done)
-    refused = names.count("")
-    if refused and len(names) > 1:
-        print(
-            f"volhuman: {refused} of {len(names)} photographs were refused, the others "
-            "are done",
-            file=sys.stderr,
-        )
-    return 2 if refused else 0
+    return exit_code(names.count(""), len(names))
 
 
 def _find_bodies(config: BodyConfig, estimator: Estimator, path: Path) -> Found:

@@ -85,10 +85,15 @@ def register_photographs(config: RegisterConfig) -> int:
             except InputError as error:
                 refused += 1
                 progress.write(f"volhuman: {error}", file=sys.stderr)
-    if refused and len(photographs) > 1:
+    return exit_code(refused, len(photographs))
+
+
+def exit_code(refused: int, count: int) -> int:
+    """Says how many of several photographs were refused; 2 if any was, else 0."""
+    if refused and count > 1:
         print(
-            f"volhuman: {refused} of {len(photographs)} photographs were refused, "
-            "the others are done",
+            f"volhuman: {refused} of {count} photographs were refused, the others are "
+            "done",
             file=sys.stderr,
         )
     return 2 if refused else 0
