@@ -5,9 +5,12 @@ Command: python -m volhuman.main --config=experiments/register.py && \
 Hardware and time: one CPU core, half a minute. Writes experiments/pictures.
 """
 
+import dataclasses
+import io
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import app
 from PIL import Image, ImageSequence
@@ -16,8 +19,23 @@ from volhuman.body.model import BodyParams, pose_body
 from volhuman.body.pose_sampler import KINDS, sample_pose
 from volhuman.body.template import load_template
 from volhuman.data.images import write_png
+from volhuman.deform_and_learn.estimate import (
+    estimate_body,
+    load_estimator,
+    refine_bodies,
+)
+from volhuman.deform_and_learn.fitted_people import make_reader
+from volhuman.deform_and_learn.registration import (
+    KEYPOINTS_LATER,
+    RegistrationOptions,
+    body_and_camera,
+    empty_observation,
+    take_body,
+)
+from volhuman.geometry.camera import crop_around
 from volhuman.people.gallery import channel_sheet, people_sheet
-from volhuman.render.shading import turntable
+from volhuman.people.records import person_records
+from volhuman.render.shading import overlay, turntable
 
 _HERE = Path(__file__).parent
 _RESULT = _HERE.parent / "output" / "register" / "example"
@@ -63,6 +81,44 @@ def pose_picture() -> np.ndarray:
     return np.concatenate(rows)
 
 
+def body_picture() -> np.ndarray:
+    """Synthetic people; the estimated body; the body refined with 18 key points."""
+    estimator = load_estimator()
+    read = make_reader(_SIZE // 2)
+    options = RegistrationOptions(
+        stages=(KEYPOINTS_LATER,), steps=(300,), learning_rate=0.03
+    )
+    columns = []
+    for seed in PEOPLE:
+        record = person_records(seed, variant="registrations", size=_SIZE // 2)[0]
+        image = Image.open(io.BytesIO(record["image"])).convert("RGB")
+        record["image"] = np.asarray(image)
+        marks = read(record, np.random.default_rng(0))
+        rgb = np.asarray(image.resize((_SIZE, _SIZE), Image.LANCZOS), np.float32) / 255
+        # The marks are in view units of the whole picture.
+        crop = crop_around(np.array([[0, 0], [_SIZE, _SIZE]]), margin=1.0)
+        found = jax.tree.map(lambda x: x[None], estimate_body(estimator, rgb, crop))
+        observation = dataclasses.replace(
+            empty_observation(),
+            keypoints=jnp.asarray(marks["keypoints"]),
+            keypoint_weights=jnp.asarray(marks["keypoint_weights"]),
+        )
+        refined, _ = refine_bodies(estimator.model, observation, found, options)
+        columns.append([rgb])
+        for bodies in (found, refined):
+            params, camera = body_and_camera(estimator.model, take_body(bodies, 0))
+            vertices = pose_body(estimator.model, params).vertices
+            faces = np.asarray(estimator.model.faces)
+            columns[-1].append(overlay(rgb, np.asarray(vertices), faces, camera, crop))
+    small = [[_smaller(picture) for picture in column] for column in columns]
+    return np.concatenate([np.concatenate(column) for column in small], axis=1)
+
+
+def _smaller(picture: np.ndarray) -> np.ndarray:
+    side = _SIZE // 2
+    return picture.reshape(side, 2, side, 2, 3).mean((1, 3))
+
+
 def main(_):
     write_png(_HERE / "pictures" / "example.png", example_picture())
     write_png(_HERE / "pictures" / "poses.png", pose_picture())
@@ -71,6 +127,8 @@ def main(_):
     Image.fromarray(people).save(_HERE / "pictures" / "people.jpg", quality=85)
     channels = channel_sheet(PEOPLE[:3], size=160)
     Image.fromarray(channels).save(_HERE / "pictures" / "channels.jpg", quality=85)
+    bodies = np.round(255 * np.clip(body_picture(), 0, 1)).astype(np.uint8)
+    Image.fromarray(bodies).save(_HERE / "pictures" / "bodies.jpg", quality=85)
 
 
 if __name__ == "__main__":

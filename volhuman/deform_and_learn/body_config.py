@@ -57,6 +57,7 @@ class UseOptions:
 
     Attributes:
         weights: Weights to measure or use; empty for those of the package.
+        human36m: Folder of Human3.6M's pictures, to be measured by Protocol #1 too.
         input: Photograph, or folder of photographs or of the frames of a film.
         keypoints: Key point file, or folder with `<stem>.json`: where the person is,
             and what the body is fitted to afterwards.
@@ -78,6 +79,7 @@ class UseOptions:
     """
 
     weights: str = ""
+    human36m: str = ""
     input: str = ""
     keypoints: str = ""
     dense: str = ""

@@ -12,9 +12,15 @@ from volhuman.deform_and_learn.measure_bodies import (
     score_cells,
     without_error,
 )
+from volhuman.deform_and_learn.measure_human36m import (
+    measure_human36m,
+    open_human36m,
+    score_human36m,
+)
 from volhuman.deform_and_learn.regressor import Regressor
 from volhuman.deform_and_learn.regressor_weights import load_regressor
 from volhuman.deform_and_learn.rounds import open_people_of, train_rounds
+from volhuman.evaluation.protocol import NotAvailable
 from volhuman.evaluation.report import check_writable, markdown, write_table
 from volhuman.evaluation.tables import make_table
 from volhuman.training.describe import describe
@@ -44,13 +50,15 @@ def run_body(config: BodyConfig) -> int:
 
 
 def evaluate_regressor(config: BodyConfig) -> None:
-    """Measures weights on the test people; writes a table.
+    """Measures weights on the test people, and on Human3.6M where given; writes tables.
 
     Raises:
         InputError: If weights or data cannot be used, or results exist already.
     """
     folder = Path(config.output)
     check_writable(folder, overwrite=config.overwrite)
+    if config.human36m:
+        evaluate_human36m(config)
     network, variables = load_regressor(config.weights)
     people = open_people_of(config, _SPLIT)
     measured = measure_people(network, variables, people)
@@ -59,6 +67,28 @@ def evaluate_regressor(config: BodyConfig) -> None:
         {"regressor": score_cells(measured)},
         truth=score_cells(without_error(measured)),
         bare_body=score_cells(measure_people(network, None, people)),
+    )
+    write_table(folder, table, overwrite=config.overwrite)
+    print(markdown(table))
+    print(f"{folder}: scores.json, scores.csv, scores.md")
+
+
+def evaluate_human36m(config: BodyConfig) -> None:
+    """Measures weights by Protocol #1 of Human3.6M; writes `output/human36m`.
+
+    Raises:
+        InputError: If weights or data cannot be used, or results exist already.
+    """
+    folder = Path(config.output) / "human36m"
+    check_writable(folder, overwrite=config.overwrite)
+    network, variables = load_regressor(config.weights)
+    frames = open_human36m(config.human36m, config.data_dir)
+    measured = measure_human36m(network, variables, frames)
+    table = make_table(
+        "Bodies in Human3.6M",
+        {"regressor": score_human36m(measured)},
+        truth=score_human36m(without_error(measured)),
+        bare_body=NotAvailable("not computed", "its poses are not those of a T-pose"),
     )
     write_table(folder, table, overwrite=config.overwrite)
     print(markdown(table))

@@ -1,0 +1,139 @@
+"""Human3.6M, Protocol #1: bodies in its frames against motion capture.
+
+Source: Yoshiyasu & Gamez, "Learning body shape and pose from dense correspondences",
+section 6.2; the predicted skeleton gets the bone lengths of a canonical one (Zhou et
+al. 2017), errors are relative to the pelvis, without Procrustes alignment.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from volhuman.body.keypoints import body_keypoints, landmark_vertices
+from volhuman.body.model import pose_body, take_vertices
+from volhuman.body.template import load_template
+from volhuman.data.images import Photograph
+from volhuman.data.loader import Source
+from volhuman.data.photograph_crops import crop_photograph
+from volhuman.data.sets.building import prepare
+from volhuman.data.sets.human36m import ARCHIVES
+from volhuman.deform_and_learn.body_config import BodyNetwork
+from volhuman.deform_and_learn.find_person import find_person
+from volhuman.deform_and_learn.measure_bodies import MeasuredBodies, make_predict
+from volhuman.deform_and_learn.poses_2d import joints_from_keypoints
+from volhuman.deform_and_learn.registration import body_and_camera
+from volhuman.deform_and_learn.regressor import split_outputs
+from volhuman.evaluation.poses import (
+    H36M_PROTOCOL_1,
+    H36M_PROTOCOL_1_14,
+    PA_MPJPE,
+    pose_error,
+)
+from volhuman.evaluation.protocol import Protocol, Score, summarize
+
+_BATCH = 32
+_PROTOCOLS = {
+    "MPJPE, 17 joints": H36M_PROTOCOL_1,
+    "MPJPE, 14 joints": H36M_PROTOCOL_1_14,
+    "PA-MPJPE, 17 joints": PA_MPJPE,
+}
+
+
+def open_human36m(folder: str | Path, data_dir: str | Path) -> Source:
+    """Opens the test frames of Protocol #1, building the set where it is not built.
+
+    Args:
+        folder: The user's files, in the form of folders or archives
+            (`data.sets.human36m`).
+        data_dir: Folder of all built data sets.
+
+    Raises:
+        InputError: If files are missing or broken.
+    """
+    is_archive = (Path(folder) / ARCHIVES["test"]).exists()
+    layout = "archive" if is_archive else "folders"
+    builder = prepare("volhuman_human36m", folder, data_dir, layout=layout)
+    return builder.as_data_source("test")
+
+
+def measure_human36m(
+    network: BodyNetwork, variables: Mapping[str, Any], frames: Source
+) -> MeasuredBodies:
+    """Estimates the body in every frame and compares 17 joints.
+
+    Args:
+        network: Sizes.
+        variables: Of the regressor.
+        frames: Records with "image", "box", "keypoints", "joints" and "subject".
+
+    Returns:
+        Errors in millimetres by protocol; the people are the subjects.
+    """
+    predict = make_predict(network, variables)
+    joints_of = jax.jit(jax.vmap(_joints_17))
+    rows, people = [], []
+    for start in tqdm(range(0, len(frames), _BATCH), unit="batch", disable=None):
+        stop = min(start + _BATCH, len(frames))
+        batch = [frames[n] for n in range(start, stop)]
+        pictures = np.zeros((_BATCH, *[network.image_size] * 2, 3), np.uint8)
+        for number, frame in enumerate(batch):
+            pictures[number] = _person(frame, network.image_size)
+        found = joints_of(predict(pictures))[: len(batch)]
+        truth = 1000 * np.stack([frame["joints"] for frame in batch])
+        rows.append(
+            {
+                name: pose_error(found, truth, protocol)
+                for name, protocol in _PROTOCOLS.items()
+            }
+        )
+        people += [int(frame["subject"]) for frame in batch]
+    values = {n: np.concatenate([np.asarray(row[n]) for row in rows]) for n in rows[0]}
+    return MeasuredBodies(values, np.array(people), "Human3.6M, Protocol #1")
+
+
+def score_human36m(measured: MeasuredBodies) -> dict[str, Score]:
+    """Means with intervals by column of a table."""
+    scores = {}
+    for name, values in measured.values.items():
+        metric, variant = name.split(", ")
+        aligned = metric == "PA-MPJPE"
+        protocol = Protocol(
+            metric=metric,
+            variant=variant,
+            unit="mm",
+            higher_is_better=False,
+            data=measured.data,
+            body_source="picture and box",
+            alignment="similarity" if aligned else "pelvis",
+            extra={} if aligned else {"scale": "bones of the mean training skeleton"},
+        )
+        scores[protocol.label] = summarize(values, protocol)
+    return scores
+
+
+def _person(frame, size):
+    """The picture `(size, size, 3)` of the person in a frame."""
+    box = np.asarray(frame["box"], np.float64)
+    if not box[2:].all():
+        marked = frame["keypoints"].reshape(-1, 3)[:, :2]
+        low, high = marked.min(0), marked.max(0)
+        box = np.concatenate([low, high - low])
+    rgb = np.asarray(frame["image"], np.float32) / 255
+    photograph = Photograph(Path(f"frame {frame['frame']}"), rgb, None, ())
+    crop, _ = find_person(photograph, box=tuple(box))
+    return np.round(255 * crop_photograph(rgb, crop, size))
+
+
+def _joints_17(outputs):
+    """`(17, 3)` millimetres in camera axes."""
+    model = load_template()
+    marks = take_vertices(model, landmark_vertices(model))
+    params, camera = body_and_camera(marks, split_outputs(outputs, model.num_shape))
+    posed = pose_body(marks, params)
+    joints = joints_from_keypoints(body_keypoints(posed, posed.vertices))
+    return 1000 * jnp.matmul(joints, camera.rotation.T, precision="highest")
