@@ -13,7 +13,6 @@ from volhuman.body.part_transforms import PANOPTIC19
 from volhuman.body.skeleton import JOINT_NAMES
 from volhuman.body.template import load_template
 from volhuman.deform_and_learn import results
-from volhuman.deform_and_learn.registration import Registration
 from volhuman.errors import InputError
 from volhuman.geometry.camera import Crop, WeakPerspective
 from volhuman.repose.completion import REQUIRED
@@ -104,9 +103,8 @@ def test_joints_of_the_registration_lie_where_its_overlay_draws_them(tmp_path):
     turn = np.array([[0.8, 0, 0.6], [0, -1, 0], [0.6, 0, -0.8]], np.float32)
     camera = WeakPerspective(np.float32(0.9), turn, np.array([0.1, -0.05], np.float32))
     crop = Crop(np.array([260.0, 300.0], np.float32), np.float32(640))
-    fit = Registration(params, camera, *[np.float32(0)] * 3, np.int32(0))
     posed = jax.jit(pose_body)(model, params)
-    record = results._body_record(model, fit, crop, posed)
+    record = results.body_record(model, params, camera, crop, posed)
     joints = _read(tmp_path, record)[0, :24]
     drawn = [record["keypoints_pixels"][name] for name in JOINT_NAMES]
     np.testing.assert_allclose(joints[:, :2], drawn, atol=0.01)
