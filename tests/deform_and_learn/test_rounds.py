@@ -93,7 +93,7 @@ def test_fits_of_another_training_are_learnt_from(trained, tmp_path):
         for folder in (fits.parent, tmp_path / "run" / "round_1")
     ]
     assert scores[0]["registration MPJPE"] == scores[1]["registration MPJPE"]
-    with pytest.raises(InputError, match="holds no fits"):
+    with pytest.raises(InputError, match="not complete"):
         run_body(dataclasses.replace(config, workdir=str(tmp_path), fits=str(tmp_path)))
 
 

@@ -98,17 +98,38 @@ def fit_people(
         InputError: If a record or a batch that was kept is damaged, or the folder
             cannot be written.
     """
-    count = min(options.num_people or len(people), len(people))
     folder.mkdir(parents=True, exist_ok=True)
     fit = _compile(options, lifter, predict is not None)
-    parts = []
-    for start in tqdm(range(0, count, options.batch_size), unit="batch", disable=None):
-        numbers = range(start, min(start + options.batch_size, count))
-        path = folder / f"from_{start:07d}.npz"
+    for numbers in tqdm(_batches(people, options), unit="batch", disable=None):
+        path = _part(folder, numbers)
         if not path.exists():
             starts = None if earlier is None else earlier[numbers.start : numbers.stop]
             found = _fit_batch(people, numbers, options, fit, predict, starts)
             write_npz(path, found, option="workdir")
+    return read_fits(people, folder, options)
+
+
+def read_fits(
+    people: Source, folder: Path, options: FitOptions
+) -> dict[str, np.ndarray]:
+    """Reads what `fit_people` wrote.
+
+    Args:
+        people: Records of registrations.
+        folder: Folder of the batches.
+        options: How they were fitted.
+
+    Raises:
+        InputError: If a batch is missing, damaged, or of other options.
+    """
+    parts = []
+    for numbers in _batches(people, options):
+        path = _part(folder, numbers)
+        if not path.exists():
+            raise InputError(
+                f"{path}: there is no such file; the fits of this round are not "
+                "complete: delete the folder of the round to make it again"
+            )
         part = {name: read_npz_array(path, name) for name in (*_FITS, *MEASURED)}
         if len(part["fit"]) != len(numbers):
             raise InputError(
@@ -117,6 +138,17 @@ def fit_people(
             )
         parts.append(part)
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _batches(people: Source, options: FitOptions) -> list[range]:
+    """Numbers of the records of each batch."""
+    count = min(options.num_people or len(people), len(people))
+    starts = range(0, count, options.batch_size)
+    return [range(n, min(n + options.batch_size, count)) for n in starts]
+
+
+def _part(folder: Path, numbers: range) -> Path:
+    return folder / f"from_{numbers.start:07d}.npz"
 
 
 def _fit_batch(

@@ -25,7 +25,9 @@ def write_rounds(folder: Path, scores: Sequence[Mapping[str, Any]]) -> None:
         scores: Scores of each round, from the first.
     """
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(scores[0]), lineterminator="\n")
+    # A round that learns from given fits has no numbers of the depth GAN.
+    names = list(dict.fromkeys(name for row in scores for name in row))
+    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(scores)
     _replace(folder / "rounds.csv", text.getvalue().encode())

@@ -10,9 +10,10 @@ the annotated 2D poses and, as often, the fitted bodies from new sides.
 """
 
 import dataclasses
+import functools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,12 @@ from volhuman.deform_and_learn.depth_config import DepthGanConfig
 from volhuman.deform_and_learn.depth_run import train_depth_gan
 from volhuman.deform_and_learn.depth_weights import SHIPPED as DEPTH_WEIGHTS
 from volhuman.deform_and_learn.depth_weights import load_depth_gan
-from volhuman.deform_and_learn.fit_people import MEASURED, FitOptions, fit_people
+from volhuman.deform_and_learn.fit_people import (
+    MEASURED,
+    FitOptions,
+    fit_people,
+    read_fits,
+)
 from volhuman.deform_and_learn.fitted_people import FittedPeople, make_reader
 from volhuman.deform_and_learn.keypoint_depths import complete_keypoints
 from volhuman.deform_and_learn.measure_bodies import make_predict, measure_people
@@ -39,7 +45,6 @@ from volhuman.deform_and_learn.regressor import split_outputs
 from volhuman.deform_and_learn.regressor_task import TRAINED, make_task
 from volhuman.deform_and_learn.regressor_weights import load_regressor, save_regressor
 from volhuman.deform_and_learn.round_report import write_rounds
-from volhuman.errors import InputError
 from volhuman.nn.resnet50 import load_resnet50
 from volhuman.training.config import TrainOptions
 from volhuman.training.loop import load_state, train
@@ -84,20 +89,29 @@ def train_rounds(config: BodyConfig) -> None:
 def _run_round(config: BodyConfig, number: int, people: Mapping[str, Source]) -> None:
     """One round; what of it is there already is kept."""
     place = Path(config.workdir) / f"round_{number}"
-    given = bool(config.fits) and number == 1
-    predict, earlier = None, None
+    folder, options = _fits_folder(config, number), _fit_options(config)
+    predict, earlier, scores = None, None, {}
     if number > 1:
         before = place.with_name(f"round_{number - 1}")
         predict = make_predict(*load_regressor(before / WEIGHTS))
-        earlier = _fit(config, number - 1, people["train"])
-    lifter = None
-    if config.depths == "gan" and not given:
-        lifter = _train_lifter(config, place, people["train"], earlier)
-    starts = earlier and earlier["fit"]
-    fits = _fit(config, number, people["train"], lifter, predict, starts)
-    scores = {f"registration {n}": float(np.mean(fits[n])) for n in MEASURED}
-    if lifter is not None:
-        scores |= _without_depths(config, place, people["train"], fits, predict, starts)
+        earlier_folder = _fits_folder(config, number - 1)
+        earlier = read_fits(people["train"], earlier_folder, options)
+    if config.fits and number == 1:
+        fits = read_fits(people["train"], folder, options)
+    else:
+        register = functools.partial(
+            fit_people,
+            people["train"],
+            predict=predict,
+            earlier=None if earlier is None else earlier["fit"],
+        )
+        lifter = None
+        if config.depths == "gan":
+            lifter = _train_lifter(config, place, people["train"], earlier)
+        fits = register(folder, options, lifter=lifter)
+        if lifter is not None:
+            scores |= _without_depths(place, options, fits, register)
+    scores |= {f"registration {n}": float(np.mean(fits[n])) for n in MEASURED}
     _train_regressor(config, number, FittedPeople(people["train"], fits))
     _export(config, place / WEIGHTS, number)
     network, variables = load_regressor(place / WEIGHTS)
@@ -201,26 +215,10 @@ def _write_poses(path: Path, poses: np.ndarray) -> None:
 # -- deform
 
 
-def _fit(
-    config, number, people, lifter=None, predict=None, earlier=None
-) -> dict[str, np.ndarray]:
-    """The fits of a round; those that are there already are read."""
-    folder = Path(config.workdir) / f"round_{number}" / "fits"
+def _fits_folder(config: BodyConfig, number: int) -> Path:
     if config.fits and number == 1:
-        folder = Path(config.fits)
-        if not any(folder.glob("from_*.npz")):
-            raise InputError(
-                f"--config.fits is {folder}, which holds no fits; give the folder fits "
-                "of a round of another training of the same pictures"
-            )
-    return fit_people(
-        people,
-        folder,
-        _fit_options(config),
-        lifter=lifter,
-        predict=predict,
-        earlier=earlier,
-    )
+        return Path(config.fits)
+    return Path(config.workdir) / f"round_{number}" / "fits"
 
 
 def _fit_options(config: BodyConfig) -> FitOptions:
@@ -234,18 +232,13 @@ def _fit_options(config: BodyConfig) -> FitOptions:
     )
 
 
-def _without_depths(config, place, people, fits, predict, earlier) -> dict[str, float]:
+def _without_depths(
+    place: Path, options: FitOptions, fits: Mapping[str, np.ndarray], register: Callable
+) -> dict[str, float]:
     """What the registration of some pictures gives with and without depths."""
     count = min(_NUM_CONTROL, len(fits["fit"]))
-    options = dataclasses.replace(_fit_options(config), num_people=count)
-    control = fit_people(
-        people,
-        place / "fits_without_depths",
-        options,
-        lifter=None,
-        predict=predict,
-        earlier=earlier,
-    )
+    fewer = dataclasses.replace(options, num_people=count)
+    control = register(place / "fits_without_depths", fewer, lifter=None)
     return {
         f"{name} of {count}, {label}": float(np.mean(found[name][:count]))
         for label, found in (("with depths", fits), ("without depths", control))
