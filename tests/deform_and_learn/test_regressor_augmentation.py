@@ -72,7 +72,8 @@ def test_random_changes_stay_in_range(example):
     keys = jax.random.split(jax.random.key(0), 8)
     model = load_template()
     example = jax.tree.map(jnp.asarray, example)
-    changed = jax.vmap(lambda key: augment_example(key, example, model))(keys)
+    change = jax.jit(jax.vmap(lambda key: augment_example(key, example, model)))
+    changed = change(keys)
     assert changed["image"].shape == (8, 32, 32, 3)
     assert float(changed["image"].min()) >= 0 and float(changed["image"].max()) <= 1
     assert len(np.unique(np.asarray(changed["fit"][:, -1]))) == 8

@@ -22,6 +22,7 @@ from volhuman.data.images import Photograph
 from volhuman.data.keypoints import Keypoints
 from volhuman.deform_and_learn import predict
 from volhuman.deform_and_learn.config import RegisterConfig
+from volhuman.deform_and_learn.find_person import read_mask
 from volhuman.deform_and_learn.predict import observe
 from volhuman.deform_and_learn.registration import Registration, empty_observation
 from volhuman.deform_and_learn.results import upright_params, write_results
@@ -134,9 +135,7 @@ def test_what_is_transparent_in_a_mask_is_not_the_person(tmp_path):
     for number, pixels in enumerate((cut_out, (inside * 255).astype(np.uint8))):
         file = tmp_path / f"{number}.png"
         Image.fromarray(pixels).save(file)
-        config = dataclasses.replace(CONFIG, mask=str(file))
-        mask = predict._read_mask(config, pathlib.Path("photo.png"), (20, 30))
-        np.testing.assert_array_equal(mask, inside)
+        np.testing.assert_array_equal(read_mask(file, (20, 30)), inside)
 
 
 # -- files

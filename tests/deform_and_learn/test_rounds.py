@@ -82,6 +82,7 @@ def test_other_options_do_not_continue(trained):
     assert run_body(trained) == 0
 
 
+@pytest.mark.slow
 def test_fits_of_another_training_are_learnt_from(trained, tmp_path):
     fits = Path(trained.workdir) / "round_2" / "fits"
     config = dataclasses.replace(

@@ -23,6 +23,12 @@ from volhuman.geometry.similarity import closest_rotation
 _Z_UP_FROM_Y_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]], np.float32)
 
 
+_closest, _to_matrix, _from_matrix, _orthonormal = map(
+    jax.jit,
+    (closest_rotation, axis_angle_to_matrix, matrix_to_axis_angle, gram_schmidt),
+)
+
+
 def smooth_film(
     bodies: Sequence[Unknowns], crops: Sequence[Crop], deviation: float
 ) -> list[Unknowns]:
@@ -43,14 +49,14 @@ def smooth_film(
     half = np.array([float(crop.size) / 2 for crop in crops])
     centres = np.array([crop.centre for crop in crops])
     smooth = lambda x: gaussian_filter1d(x, deviation, axis=0, mode="nearest")
-    turns = lambda x: closest_rotation(jnp.asarray(smooth(np.asarray(x))))
+    turns = lambda x: _closest(jnp.asarray(smooth(np.asarray(x))))
     pixels = smooth(half[:, None] * film.translation + centres)
     log_pixels = smooth(film.log_scale + np.log(half))
     smoothed = Unknowns(
-        pose=matrix_to_axis_angle(turns(axis_angle_to_matrix(film.pose))),
+        pose=_from_matrix(turns(_to_matrix(film.pose))),
         shape=jnp.asarray(smooth(film.shape)),
         scales=jnp.asarray(smooth(film.scales)),
-        raw_rotation=turns(gram_schmidt(jnp.asarray(film.raw_rotation))),
+        raw_rotation=turns(_orthonormal(jnp.asarray(film.raw_rotation))),
         log_scale=jnp.asarray(log_pixels - np.log(half), jnp.float32),
         translation=jnp.asarray((pixels - centres) / half[:, None], jnp.float32),
     )
