@@ -18,7 +18,7 @@ PROGRAM = pathlib.Path(__file__).with_name("devices_program.py")
 STEPS = 20
 
 
-def _start(folder, *, num_devices, variables=None, **options):
+def _start(folder, *, num_devices, **options):
     given = {"workdir": str(folder), "steps": STEPS, "batch_size": 8, "log_every": 1}
     environment = {
         "JAX_PLATFORMS": "cpu",
@@ -28,7 +28,7 @@ def _start(folder, *, num_devices, variables=None, **options):
     }
     return subprocess.Popen(
         [sys.executable, str(PROGRAM), json.dumps(given | options)],
-        env=os.environ | environment | (variables or {}),
+        env=os.environ | environment,
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -68,18 +68,11 @@ def test_two_processes_have_the_losses_of_one(alone, tmp_path):
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{server.getsockname()[1]}"
-    # A process that compiles for longer than the other one would be given up after 30
-    # seconds: one compiles for both, which needs a cache that knows nothing yet.
-    variables = {
-        "JAX_SHARE_BINARY_BETWEEN_HOSTS": "1",
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache"),
-    }
     _finish(
         *(
             _start(
                 tmp_path,
                 num_devices=2,
-                variables=variables,
                 coordinator=address,
                 num_processes=2,
                 process_id=rank,
