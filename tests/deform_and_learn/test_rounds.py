@@ -14,6 +14,7 @@ from volhuman.deform_and_learn.body_config import BodyConfig
 from volhuman.deform_and_learn.body_run import run_body
 from volhuman.deform_and_learn.regressor_weights import load_regressor
 from volhuman.errors import InputError
+from volhuman.render.animation import write_animation
 
 FILES = {"body.glb", "body.json", "meta.json", "overlay.png"}
 
@@ -168,6 +169,20 @@ def test_a_film_becomes_a_motion(trained, people, tmp_path, capsys):
     assert motion.pose.shape == (3, 24, 3) and motion.rate == 12
     out = capsys.readouterr().out
     assert out.index("frame2") < out.index("frame9") < out.index("frame10")
+
+
+def test_a_video_becomes_a_motion_and_a_film_of_overlays(trained, people, tmp_path):
+    frames = [
+        np.asarray(Image.fromarray(people[n]["image"]).resize((96, 96))) / 255.0
+        for n in range(2)
+    ]
+    _, video = write_animation(tmp_path, "film", frames, 5)
+    assert _predict(trained, video, tmp_path / "out") == 0
+    motion = read_motion(tmp_path / "out" / "motion.npz")
+    assert motion.pose.shape == (2, 24, 3) and motion.rate == pytest.approx(5)
+    names = {"frame_00001", "frame_00002", "motion.npz", "overlay.gif", "overlay.mp4"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
+    assert _predict(trained, video, tmp_path / "out") == 2
 
 
 def test_bad_input_is_one_sentence(trained, photograph, tmp_path, capsys):

@@ -10,7 +10,7 @@ import pytest
 from volhuman.repose.config import MEDIUM, PAPER, SMALL, ReposeConfig, network_of
 from volhuman.repose.describe import describe_networks
 from volhuman.repose.forward import picture_heatmaps, repose
-from volhuman.repose.model import Discriminator
+from volhuman.repose.model import Discriminator, Generator, composite
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +134,59 @@ def test_poses_outside_the_picture_and_equal_joints_stay_finite(
 ):
     for odd in (joints[1:2] + 1000, np.full((1, 24, 3), 16, np.float32)):
         assert np.isfinite(paint(pictures[:1], joints[:1, None], odd)["image"]).all()
+
+
+def test_a_new_network_leaves_the_background_as_it_is(network, params, joints):
+    """Far from the person, nothing but the coverage before training changes it."""
+    colour = np.array([0.4, -0.2, 0.1], np.float32)
+    images = np.broadcast_to(colour, (1, 1, 32, 32, 3))
+    output = repose(
+        network,
+        params,
+        images,
+        joints[:1, None],
+        joints[1:2],
+        jnp.zeros((1, 32, 32, 1)),
+    )
+    np.testing.assert_allclose(output["background"][0], images[0, 0], atol=0.01)
+    assert np.median(output["mask"]) < 0.3
+
+
+def test_what_is_near_hides_what_is_behind():
+    volume = jnp.asarray(np.random.default_rng(0).standard_normal((2, 4, 3)))
+    wall = jnp.full((2, 4), -50.0).at[:, 1].set(50.0)
+    np.testing.assert_allclose(composite(volume, wall), volume[:, 1], atol=1e-6)
+    empty = jnp.full((2, 4), -50.0)
+    np.testing.assert_allclose(composite(volume, empty), 0, atol=1e-6)
+    # Half of what comes through stays in each voxel.
+    shares = composite(jnp.eye(4)[None], jnp.zeros((1, 4)))
+    np.testing.assert_allclose(shares[0], [0.5, 0.25, 0.125, 0.0625], rtol=1e-6)
+
+
+def test_shortcuts_are_ours_alone():
+    for name in ("small", "tiny", "medium", "paper"):
+        ours = network_of(ReposeConfig(network=name))
+        published = network_of(ReposeConfig(network=name, published=True))
+        assert ours.shortcuts == (name in ("small", "tiny"))
+        assert not published.shortcuts
+
+
+def test_the_lift_sees_each_pixel_in_its_own_cell(network, params, joints):
+    """Without features, a pixel reaches the column of its cell, at all depths alike."""
+    deaf = jax.tree.map(jnp.zeros_like, params["encoder"])
+    lift = jax.tree.map(jnp.zeros_like, params["lift"])
+    model = Generator(network)
+    volume = lambda images: model.apply(
+        {"params": params | {"encoder": deaf, "lift": lift}},
+        images,
+        method="lift_images",
+    )
+    grey = jnp.zeros((1, 1, 32, 32, 3))
+    change = volume(grey.at[0, 0, 13, 22].set(1)) - volume(grey)
+    change = np.abs(np.asarray(change[0])).max(-1)
+    assert (change[3, 5] > 1e-4).all() and np.ptp(change[3, 5]) < 1e-6
+    change[3, 5] = 0
+    assert change.max() == 0
 
 
 def test_a_critic_gives_one_number_an_example(network, pictures, joints):

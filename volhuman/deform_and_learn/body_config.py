@@ -58,23 +58,27 @@ class UseOptions:
     Attributes:
         weights: Weights to measure or use; empty for those of the package.
         human36m: Folder of Human3.6M's pictures, to be measured by Protocol #1 too.
-        input: Photograph, or folder of photographs or of the frames of a film.
+        input: Photograph, folder of photographs or of the frames of a film, or video.
         keypoints: Key point file, or folder with `<stem>.json`: where the person is,
             and what the body is fitted to afterwards.
         dense: Dense annotation file, or folder, likewise.
-        mask: Mask picture, or folder with `<stem>.png`: where the person is.
+        mask: Mask picture, or folder with `<stem>.png`: where the person is, and with
+            key points or dense annotations what the refined body is to fill.
         box: Where the person is, "x, y, width, height" in pixels.
         bodies: Bodies of another estimator in place of ours: `.npz` of ROMP or
             4D-Humans (`data.smpl_results`), or a folder with `<stem>.npz`.
         person: Which of the people in it, from 0.
-        refine: Whether key points and dense annotations refine the result.
+        refine: Whether key points and dense annotations (and the mask beside them)
+            refine the result.
         hypotheses: Results a photograph, the likeliest first.
         smoothing: Frames (deviation) over which a film's bodies are smoothed; 0 for
-            photographs that are no film.
-        fps: Frames a second of the film.
+            none, and for a folder of photographs that are no film.
+        fps: Frames a second of the film; 0 for those of the video, or 25.
+        max_frames: Longer videos are refused.
         output: Folder for results.
         overwrite: Replace existing results.
-        turntable_frames: Frames of the turntable, 0 for none.
+        turntable_frames: Frames of the turntable, 0 for none; the frames of a film have
+            none.
         turntable_size: Side of its frames in pixels.
     """
 
@@ -90,7 +94,8 @@ class UseOptions:
     refine: bool = True
     hypotheses: int = 1
     smoothing: float = 0.0
-    fps: float = 25.0
+    fps: float = 0.0
+    max_frames: int = 2000
     output: str = "output/body/results"
     overwrite: bool = False
     turntable_frames: int = 36
@@ -196,7 +201,8 @@ _RANGES = {
     "person": (0, 1000),
     "hypotheses": (1, 64),
     "smoothing": (0.0, 1000.0),
-    "fps": (0.1, 1000.0),
+    "fps": (0.0, 1000.0),
+    "max_frames": (1, 1_000_000),
     "turntable_frames": (0, 3600),
     "turntable_size": (16, 4096),
 }

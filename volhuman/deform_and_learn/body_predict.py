@@ -1,16 +1,20 @@
 """From photographs alone to bodies on disk: found, estimated, refined, smoothed."""
 
+import contextlib
 import dataclasses
 import re
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import jax
 import numpy as np
+from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from volhuman.body.model import pose_body
 from volhuman.data.dense import read_dense
+from volhuman.data.films import is_video, unpack_video
 from volhuman.data.images import (
     Photograph,
     list_photographs,
@@ -58,12 +62,18 @@ from volhuman.deform_and_learn.results import (
 from volhuman.deform_and_learn.smooth_bodies import smooth_film, write_motion
 from volhuman.errors import InputError
 from volhuman.geometry.camera import Crop
+from volhuman.render.animation import write_animation
 
 HYPOTHESES = "hypotheses.json"
 MOTION = "motion.npz"
+FILM = "overlay"
+# Frames a second of a folder of frames, and the longest side of the film of overlays.
+_RATE = 25.0
+_FILM_SIDE = 480
 # A fit that begins near its goal needs no leap.
 _REFINEMENT_RATE = 0.03
 _REFINEMENT_STEPS = 300
+_SILHOUETTE = 5000.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,13 +81,13 @@ class Found:
     """The bodies of one photograph.
 
     Attributes:
-        photograph: The photograph.
+        path: The photograph.
         crop: The square around the person.
         bodies: `(K, ...)` in view units of the crop, the likeliest first.
         meta: What is to be recorded.
     """
 
-    photograph: Photograph
+    path: Path
     crop: Crop
     bodies: Unknowns
     meta: dict
@@ -87,8 +97,8 @@ def estimate_photographs(config: BodyConfig) -> int:
     """Estimates the body in every photograph and writes `output/<stem>/`.
 
     A photograph that cannot be used is reported and skipped; nothing of it is written.
-    With `smoothing` the photographs are the frames of a film: its motion is written as
-    well, in the layout of AMASS.
+    A video, and with `smoothing` a folder, is a film: the photographs are its frames,
+    and its motion is written as well, in the layout of AMASS.
 
     Returns:
         Exit code: 0 when all were done, 2 when any was refused.
@@ -99,11 +109,28 @@ def estimate_photographs(config: BodyConfig) -> int:
     if not config.input:
         raise InputError("there is no photograph; give --config.input=PHOTO")
     estimator = load_estimator(config.weights)
+    with _open_photographs(config) as (photographs, rate):
+        return _estimate_all(config, estimator, photographs, rate)
+
+
+@contextlib.contextmanager
+def _open_photographs(config: BodyConfig) -> Iterator[tuple[list[Path], float]]:
+    """The photographs, and the frames a second if they are those of a film, else 0."""
+    if is_video(config.input):
+        with unpack_video(config.input, config.max_frames) as (frames, rate):
+            yield frames, config.fps or rate
+        return
     photographs = list_photographs(config.input)
-    if len(photographs) > 1:
-        check_annotation_folders(config)
     if config.smoothing:
         photographs.sort(key=lambda path: _natural(path.name))
+    yield photographs, (config.fps or _RATE) if config.smoothing else 0.0
+
+
+def _estimate_all(
+    config: BodyConfig, estimator: Estimator, photographs: list[Path], rate: float
+) -> int:
+    if len(photographs) > 1:
+        check_annotation_folders(config)
     output = Path(config.output)
     make_folder(output)
     names = output_names(photographs)
@@ -119,24 +146,29 @@ def estimate_photographs(config: BodyConfig) -> int:
             check_replaceable(
                 output / name, {*FILES, HYPOTHESES}, overwrite=config.overwrite
             )
-            done[name] = _find_bodies(config, estimator, path)
-            for warning in done[name].meta["warnings"]:
+            photograph = read_photograph(path)
+            found = _find_bodies(config, estimator, photograph)
+            for warning in found.meta["warnings"]:
                 progress.write(
                     f"volhuman: warning: {path.name}: {warning}", file=sys.stderr
                 )
-            if not config.smoothing:
-                progress.write(_write(config, estimator, output, name, done.pop(name)))
+            if rate:
+                done[name] = found
+            else:
+                folder = output / name
+                progress.write(_write(config, estimator, folder, photograph, found))
         except InputError as error:
             progress.write(f"volhuman: {error}", file=sys.stderr)
             names[names.index(name)] = ""
-    if config.smoothing:
-        _write_film(config, estimator, output, done)
+    if done:
+        _write_film(config, estimator, done, rate)
     return exit_code(names.count(""), len(names))
 
 
-def _find_bodies(config: BodyConfig, estimator: Estimator, path: Path) -> Found:
-    photograph = read_photograph(path)
-    shape = photograph.rgb.shape[:2]
+def _find_bodies(
+    config: BodyConfig, estimator: Estimator, photograph: Photograph
+) -> Found:
+    path, shape = photograph.path, photograph.rgb.shape[:2]
     keypoints = dense = mask = None
     if config.keypoints:
         file = annotation_of(config.keypoints, path, ".json")
@@ -164,8 +196,12 @@ def _find_bodies(config: BodyConfig, estimator: Estimator, path: Path) -> Found:
     if source == "whole photograph" and not config.bodies:
         meta["warnings"].append(WHOLE)
     if config.refine and (keypoints is not None or dense is not None):
-        observation = observe(estimator.model, crop, keypoints=keypoints, dense=dense)
+        observation = observe(
+            estimator.model, crop, keypoints=keypoints, dense=dense, mask=mask
+        )
         stage = KEYPOINTS_LATER if dense is None else PAPER_LATER
+        if mask is not None:
+            stage = dataclasses.replace(stage, silhouette=_SILHOUETTE)
         options = RegistrationOptions(
             stages=(stage,),
             steps=(_REFINEMENT_STEPS,),
@@ -178,7 +214,7 @@ def _find_bodies(config: BodyConfig, estimator: Estimator, path: Path) -> Found:
                 "--config.refine=False"
             )
         meta["refined"] = True
-    return Found(photograph, crop, bodies, meta)
+    return Found(path, crop, bodies, meta)
 
 
 def _read_person(config: BodyConfig, path: Path, shape) -> EstimatedPerson:
@@ -192,9 +228,15 @@ def _read_person(config: BodyConfig, path: Path, shape) -> EstimatedPerson:
     return people[config.person]
 
 
-def _write(config, estimator: Estimator, output: Path, name: str, found: Found) -> str:
+def _write(
+    config: BodyConfig,
+    estimator: Estimator,
+    folder: Path,
+    photograph: Photograph,
+    found: Found,
+) -> str:
     """Writes the likeliest body, and records of all; returns a line of summary."""
-    model, folder = estimator.model, output / name
+    model = estimator.model
     first, *others = (
         body_and_camera(model, take_body(found.bodies, k))
         for k in range(len(found.bodies.log_scale))
@@ -212,7 +254,7 @@ def _write(config, estimator: Estimator, output: Path, name: str, found: Found) 
         folder,
         config,
         model,
-        found.photograph,
+        photograph,
         found.crop,
         first,
         found.meta,
@@ -222,20 +264,36 @@ def _write(config, estimator: Estimator, output: Path, name: str, found: Found) 
     return f"{folder}: person found by {found.meta['person_found_by']}{refined}"
 
 
-def _write_film(config, estimator, output: Path, done: dict[str, Found]) -> None:
+def _write_film(
+    config: BodyConfig, estimator: Estimator, done: dict[str, Found], rate: float
+) -> None:
     """Smooths the likeliest bodies over time and writes them and their motion."""
-    if not done:
-        return
+    output = Path(config.output)
+    # A turntable a frame would take longer than all the rest.
+    config = dataclasses.replace(config, turntable_frames=0)
     crops = [found.crop for found in done.values()]
     bodies = [take_body(found.bodies, 0) for found in done.values()]
-    bodies = smooth_film(bodies, crops, config.smoothing)
+    if config.smoothing:
+        bodies = smooth_film(bodies, crops, config.smoothing)
     for (name, found), body in zip(done.items(), bodies, strict=True):
         alone = jax.tree.map(lambda leaf: leaf[None], body)
         single = dataclasses.replace(found, bodies=alone)
-        print(_write(config, estimator, output, name, single))
+        photograph = read_photograph(found.path)
+        print(_write(config, estimator, output / name, photograph, single))
     path = output / MOTION
-    write_motion(path, estimator.model, bodies, crops, rate=config.fps)
+    write_motion(path, estimator.model, bodies, crops, rate=rate)
     print(f"{path}: {len(bodies)} frames")
+    for path in write_animation(output, FILM, _overlays(output, done), rate):
+        print(f"{path}: the overlays as a film")
+
+
+def _overlays(output: Path, names: Iterable[str]) -> Iterator[np.ndarray]:
+    """The overlays of the frames, all in the size of the first, not too large."""
+    size = None
+    for name in names:
+        with Image.open(output / name / "overlay.png") as picture:
+            size = size or ImageOps.contain(picture, (_FILM_SIDE, _FILM_SIDE)).size
+            yield np.asarray(ImageOps.pad(picture, size), np.float32) / 255
 
 
 def _natural(name: str) -> list:

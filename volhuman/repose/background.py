@@ -10,6 +10,8 @@ from volhuman.repose.config import Network
 
 # A seen colour at the end of its range would need an infinite argument of tanh.
 _SEEN = 0.995
+_NOTHING = nn.initializers.zeros
+_XAVIER = nn.initializers.xavier_uniform()
 
 
 class BackgroundInpainter(nn.Module):
@@ -18,8 +20,8 @@ class BackgroundInpainter(nn.Module):
     Source: Knoche et al., "Reposing Humans by Warping 3D Features", section 3.4; Liu et
     al. 2018. The published network paints what is seen anew as well; without
     `network.published` it paints the difference to what is seen, continued smoothly
-    behind the person. So a place needs not be learnt, and what the part masks miss of
-    the person can still be removed.
+    behind the person, and begins with no difference. So a place needs not be learnt,
+    and what the part masks miss of the person can still be removed.
 
     Attributes:
         network: Sizes.
@@ -59,13 +61,22 @@ class BackgroundInpainter(nn.Module):
         for stage, features in enumerate(outputs, 1):
             skip, skip_mask = skips[-1 - stage]
             x, mask = (self._enlarge(y, skip) for y in (x * mask, mask))
-            x, mask = PartialConv(features, 3, 1, published, name=f"up{stage}")(
+            last = stage == len(outputs)
+            convolve = PartialConv(
+                features,
+                3,
+                1,
+                published,
+                kernel_init=_NOTHING if last and not published else _XAVIER,
+                name=f"up{stage}",
+            )
+            x, mask = convolve(
                 jnp.concatenate([skip, x], axis=-1),
                 jnp.concatenate([skip_mask, mask], axis=-1),
             )
-            if stage < len(outputs):
+            if not last:
                 x = GroupNorm(name=f"up{stage}_norm")(x)
-            if stage < len(outputs) or published:
+            if published or not last:
                 x = nn.leaky_relu(x, 0.2)
         if published:
             return jnp.tanh(x)

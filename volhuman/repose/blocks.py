@@ -102,12 +102,14 @@ class PartialConv(nn.Module):
         kernel_size: Odd.
         stride: Stride.
         published: Count channels in the share of valid pixels.
+        kernel_init: Initialiser of the kernel.
     """
 
     features: int
     kernel_size: int
     stride: int
     published: bool
+    kernel_init: nn.initializers.Initializer = nn.initializers.xavier_uniform()
 
     @nn.compact
     def __call__(
@@ -125,7 +127,7 @@ class PartialConv(nn.Module):
         size, channels = self.kernel_size, image.shape[-1]
         kernel = self.param(
             "kernel",
-            nn.initializers.xavier_uniform(),
+            self.kernel_init,
             (size, size, channels, self.features),
         )
         bias = self.param("bias", nn.initializers.zeros, (self.features,))

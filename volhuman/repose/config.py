@@ -30,6 +30,9 @@ class Network:
         critic: Stages of the discriminator's trunk.
         critic_slices: Slices of the heat maps that the discriminator reads.
         joint_set: "panoptic19" or "body24" (`body.part_transforms`).
+        shortcuts: Paths of ours beside the published ones, where depth needs not be
+            learnt first: the lift also reads pixels and adds something to all depths
+            alike, and the decoder also reads the volume composited front to back.
         warp: "3d"; "2d" for the ablation: parts move by affine maps of the picture;
             "mirrored" for the published fit, which mirrors about half of the limbs.
         pose: "3d", or "2d" for the ablation: heat maps without depth.
@@ -71,6 +74,7 @@ class Network:
     )
     critic_slices: int = 32
     joint_set: str = "panoptic19"
+    shortcuts: bool = False
     warp: str = "3d"
     pose: str = "3d"
     published: bool = False
@@ -113,6 +117,7 @@ SMALL = Network(
     critic=((48, 12, 1, 2, 1), (96, 24, 1, 2, 1)),
     critic_slices=8,
     joint_set="body24",
+    shortcuts=True,
 )
 
 # Trains in minutes on one CPU core: for comparisons of many trainings.
@@ -129,6 +134,7 @@ TINY = Network(
     critic=((32, 8, 1, 2, 1), (64, 16, 1, 2, 1)),
     critic_slices=8,
     joint_set="body24",
+    shortcuts=True,
 )
 
 NETWORKS = {"paper": PAPER, "medium": MEDIUM, "small": SMALL, "tiny": TINY}
@@ -284,8 +290,10 @@ def network_of(config: ReposeConfig) -> Network:
                 f"the configuration's {name} is {value!r}, expected one of "
                 f"{', '.join(allowed)}"
             )
+    network = find_network(config.network)
     return dataclasses.replace(
-        find_network(config.network),
+        network,
+        shortcuts=network.shortcuts and not config.published,
         warp=config.warp,
         pose=config.pose,
         published=config.published,

@@ -20,6 +20,10 @@ from volhuman.repose.config import Network
 
 # Sides of the picture over the rim around the person that is painted anew.
 _RIM = 32
+# Logit of the coverage before training: a person fills about an eighth of a picture.
+_COVERAGE = -2.0
+# Logit of the opacity of a voxel before training: all depths are seen.
+_DENSITY = -3.0
 
 
 class Generator(nn.Module):
@@ -48,6 +52,9 @@ class Generator(nn.Module):
         self.encoder = ResNetTrunk(network.root, network.encoder)
         self.lift_norm = GroupNorm()
         self.lift = nn.Conv(network.depth * network.channels, (3, 3))
+        if network.shortcuts:
+            self.lift_everywhere = nn.Conv(network.channels, (1, 1))
+            self.density = nn.Dense(1, bias_init=nn.initializers.constant(_DENSITY))
         self.volume_units = units()
         self.pose_root = VolumeConv(network.pose_channels)
         self.pose_units = units()
@@ -57,7 +64,7 @@ class Generator(nn.Module):
             for features, inner, doubles in network.decoder
         ]
         self.head_norm = GroupNorm()
-        self.head = nn.Conv(4, (3, 3))
+        self.head = nn.Conv(4, (3, 3), bias_init=self._head_bias)
         self.background = BackgroundInpainter(network)
 
     def __call__(
@@ -122,9 +129,15 @@ class Generator(nn.Module):
 
     def lift_images(self, images: jax.Array) -> jax.Array:
         """Lifts `(B, S, H, W, 3)` to feature volumes `(B S, h, w, d, C)`."""
-        features = self.encoder(images.reshape(-1, *images.shape[2:]))
-        y = self.lift(nn.relu(self.lift_norm(features)))
-        return y.reshape(*y.shape[:3], -1, self.network.channels)
+        images = images.reshape(-1, *images.shape[2:])
+        y = nn.relu(self.lift_norm(self.encoder(images)))
+        if self.network.shortcuts:
+            y = jnp.concatenate([y, _cells(images, y.shape[1])], axis=-1)
+        volume = self.lift(y)
+        volume = volume.reshape(*y.shape[:3], -1, self.network.channels)
+        if self.network.shortcuts:
+            volume += self.lift_everywhere(y)[..., None, :]
+        return volume
 
     def encode_pose(self, heatmaps: jax.Array) -> jax.Array:
         """Encodes the target pose `(B, h, w, d, J)` as `(B, h, w, d, C')`."""
@@ -136,10 +149,18 @@ class Generator(nn.Module):
     def paint(self, volume: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Projects `(B, h, w, d, C)` to colour in [-1, 1] and coverage in [0, 1]."""
         y = volume.reshape(*volume.shape[:3], -1)
+        if self.network.shortcuts:
+            front = composite(volume, self.density(volume)[..., 0])
+            y = jnp.concatenate([y, front], axis=-1)
         for unit in self.decoder:
             y = unit(y)
         y = self.head(nn.relu(self.head_norm(y)))
         return jnp.tanh(y[..., :3]), nn.sigmoid(y[..., 3:])
+
+    def _head_bias(self, key, shape, dtype=jnp.float32):
+        """Zeros, and a coverage that leaves most of the background as it is."""
+        bias = jnp.zeros(shape, dtype)
+        return bias if self.network.published else bias.at[3].set(_COVERAGE)
 
     def _pad(self, images, masks, heatmaps, noise):
         """The published network adds a row of zeros at the end of every axis."""
@@ -168,6 +189,32 @@ class Generator(nn.Module):
             hole = nn.max_pool(hole, (reach, reach), padding="SAME")
         # A hole is a hole: partial convolution needs no gradient by the joints.
         return jax.lax.stop_gradient(hole < 0.5)
+
+
+def composite(volume: jax.Array, density: jax.Array) -> jax.Array:
+    """Looks at a volume from the front: what is near hides what is behind it.
+
+    Source: Max, "Optical models for direct volume rendering", 1995, section 4; the
+    opacity of a voxel is the sigmoid of its density.
+
+    Args:
+        volume: `(..., D, C)`, D from the front to the back.
+        density: `(..., D)` logits of the opacity.
+
+    Returns:
+        `(..., C)` the sum over D of what each voxel shows through those before it.
+    """
+    thickness = nn.softplus(density)
+    before = jnp.cumsum(thickness, axis=-1) - thickness
+    weights = jnp.exp(-before) - jnp.exp(-before - thickness)
+    return (weights[..., None] * volume).sum(-2)
+
+
+def _cells(images, side):
+    """Cuts `(B, H, W, C)` into side x side cells: `(B, side, side, pixels * C)`."""
+    batch, height, width, _ = images.shape
+    cells = images.reshape(batch, side, height // side, side, width // side, -1)
+    return jnp.moveaxis(cells, 3, 2).reshape(batch, side, side, -1)
 
 
 class Discriminator(nn.Module):

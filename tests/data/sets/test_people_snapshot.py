@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from volhuman.data.sets.containers import open_hdf5, read_video
+from volhuman.data.sets.containers import open_hdf5
 from volhuman.data.sets.people_snapshot import read_camera, read_subjects
 from volhuman.errors import InputError
 
@@ -171,13 +171,6 @@ def test_without_h5py_the_sentence_says_how_to_get_it(tmp_path, monkeypatch):
         open_hdf5(tmp_path / "masks.hdf5"),
     ):
         pass
-
-
-def test_without_imageio_the_sentence_says_how_to_get_it(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "imageio.v3", None)
-    monkeypatch.setitem(sys.modules, "imageio", None)
-    with pytest.raises(InputError, match=r"a\.mp4.*pip install 'volhuman\[video"):
-        list(read_video(tmp_path / "a.mp4", 1))
 
 
 def test_a_step_below_one_is_refused(files):

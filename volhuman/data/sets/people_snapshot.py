@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
+from volhuman.data.films import read_video
 from volhuman.data.sets.building import (
     SetBuilder,
     SetConfig,
@@ -22,7 +23,7 @@ from volhuman.data.sets.building import (
     picture,
     text,
 )
-from volhuman.data.sets.containers import hdf5_array, open_hdf5, read_video
+from volhuman.data.sets.containers import hdf5_array, open_hdf5
 from volhuman.data.sets.files import (
     need_file,
     number_array,
