@@ -7,7 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from volhuman.deform_and_learn.regressor import rest_outputs, split_outputs
-from volhuman.deform_and_learn.regressor_losses import parameter_loss, smooth_l1
+from volhuman.deform_and_learn.regressor_losses import (
+    parameter_loss,
+    place_loss,
+    smooth_l1,
+)
 
 
 def test_smooth_l1_is_half_a_square_and_then_a_line():
@@ -37,3 +41,18 @@ def test_every_number_counts_once():
     ):
         moved = dataclasses.replace(body, **{name: getattr(body, name) + 2})
         np.testing.assert_allclose(parameter_loss(moved, body), value, rtol=1e-6)
+
+
+def test_places_are_compared_with_the_key_points_that_are_known():
+    keypoints = jnp.array([[0.5, 0.0], [0.0, -0.5], [9.0, 9.0]])
+    weights = jnp.array([1.0, 3.0, 0.0])
+    places = jnp.zeros((5, 2))
+    np.testing.assert_allclose(place_loss(places, keypoints, weights), 0.5)
+    np.testing.assert_allclose(
+        place_loss(places.at[0].set([0.5, 0.4]), keypoints, weights), (0.4 + 1.5) / 4
+    )
+    gradient = jax.grad(place_loss)(places, keypoints, weights)
+    assert (gradient[:2] != 0).any(1).all() and not gradient[2:].any()
+    # Fewer maps than key points: the others have none.
+    np.testing.assert_allclose(place_loss(places[:1], keypoints, weights), 0.5)
+    assert float(place_loss(places, keypoints, jnp.zeros(3))) == 0

@@ -2,13 +2,14 @@
 
 import itertools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
 
-from volhuman.nn.convolution import VolumeConv, convolve_volume
+from volhuman.nn.convolution import PixelConv, VolumeConv, convolve_volume
 
 
 def _native(volume, kernel):
@@ -74,4 +75,17 @@ def test_the_module_adds_its_bias(arrays):
     )
     np.testing.assert_allclose(
         difference, np.broadcast_to([1.0, -2.0], difference.shape), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_a_kernel_of_one_pixel_is_that_of_the_convolution(arrays, use_bias):
+    picture = arrays[0][:, :, :, 0]
+    ours, theirs = PixelConv(4, use_bias), nn.Conv(4, (1, 1), use_bias=use_bias)
+    params = theirs.init(jax.random.key(0), picture)
+    jax.tree.map(
+        np.testing.assert_array_equal, ours.init(jax.random.key(0), picture), params
+    )
+    np.testing.assert_allclose(
+        ours.apply(params, picture), theirs.apply(params, picture), atol=1e-6
     )

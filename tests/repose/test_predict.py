@@ -11,6 +11,7 @@ import os
 import pathlib
 import shutil
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,7 +22,8 @@ from volhuman.body.skeleton import JOINT_NAMES
 from volhuman.body.template import load_template
 from volhuman.repose import paint as paint_module
 from volhuman.repose import predict, results
-from volhuman.repose.paint import paint_frames
+from volhuman.repose.forward import repose
+from volhuman.repose.paint import paint_frames, painted_bytes
 from volhuman.repose.weights import load_generator, save_generator
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -84,12 +86,14 @@ def stand_in(request, monkeypatch):
     if "real_network" in request.fixturenames:
         return
 
-    def paint(params, pictures, source_joints, targets, noise):
-        tint = np.sin(targets).mean((1, 2)) + np.sin(source_joints).mean()
-        mean = np.asarray(pictures).mean(0) - 0.5 + 0 * np.asarray(noise)
-        return mean[None] + 0.3 * tint[:, None, None, None]
+    def observe(params, pictures, source_joints, noise):
+        return {"mean": np.asarray(pictures)[0].mean(0) - 0.5 + 0 * np.asarray(noise)}
 
-    monkeypatch.setattr(paint_module, "_painter", lambda network: paint)
+    def paint(params, person, source_joints, targets):
+        tint = np.sin(targets).mean((1, 2)) + np.sin(source_joints).mean()
+        return person["mean"] + 0.3 * tint[:, None, None, None]
+
+    monkeypatch.setattr(paint_module, "_painter", lambda network: (observe, paint))
     monkeypatch.setattr(predict, "load_generator", _load_once)
 
 
@@ -233,12 +237,14 @@ def test_every_frame_is_painted_once_in_batches_of_one_size(
 ):
     sizes = []
 
-    def paint(params, pictures, source_joints, targets, noise):
+    observe = lambda params, pictures, source_joints, noise: {}
+
+    def paint(params, person, source_joints, targets):
         sizes.append(len(targets))
         level = (targets[:, 0, 0] - 20) / 10
         return np.broadcast_to(level[:, None, None, None], (len(targets), 32, 32, 3))
 
-    monkeypatch.setattr(paint_module, "_painter", lambda network: paint)
+    monkeypatch.setattr(paint_module, "_painter", lambda network: (observe, paint))
     targets = np.repeat(joints[:1], 10, axis=0)
     targets[:, 0, 0] = np.linspace(10, 30, 10)
     picture = np.zeros((1, 32, 32, 3))
@@ -250,9 +256,26 @@ def test_every_frame_is_painted_once_in_batches_of_one_size(
     assert all(frame.dtype == np.uint8 for frame in frames)
 
 
+def test_a_person_who_is_lifted_once_is_painted_as_ever(
+    real_network, network, params, joints
+):
+    """Oracle: the whole network for every frame, here with two photographs."""
+    pictures = np.random.default_rng(0).uniform(0, 1, (2, 32, 32, 3))
+    frames = np.stack(
+        list(paint_frames(network, params, pictures, joints[:2], joints, seed=3))
+    )
+    each = lambda x: np.broadcast_to(x, (len(joints), *x.shape)).astype(np.float32)
+    noise = jax.random.normal(jax.random.key(3), (32, 32, 1))
+    whole = jax.jit(lambda *given: repose(network, params, *given)["image"])(
+        each(2 * pictures - 1), each(joints[:2]), joints, each(noise)
+    )
+    np.testing.assert_allclose(frames, painted_bytes(np.asarray(whole)), atol=1)
+
+
 def test_a_network_that_gives_no_numbers_is_refused(arguments, refused, monkeypatch):
     paint = lambda *given: np.full((1, 32, 32, 3), np.nan)
-    monkeypatch.setattr(paint_module, "_painter", lambda network: paint)
+    painter = lambda network: (lambda *given: {}, paint)
+    monkeypatch.setattr(paint_module, "_painter", painter)
     refused(arguments(), "not finite", "--config.weights")
 
 

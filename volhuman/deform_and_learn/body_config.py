@@ -128,6 +128,8 @@ class BodyConfig(UseOptions):
         parameter_weight: Weight of the smooth L1 distance to the registered parameters.
         dense_weight: Weight of the dense correspondences.
         keypoint_weight: Weight of the key points and their depths.
+        place_weight: Weight of the distance between key points and the places where the
+            maps of a small trunk are strong; not published.
         augment: Whether pictures are turned, scaled, moved, mirrored and recoloured.
         depths: "gan", or "none" to register without depths.
         depth_steps: Steps of the depth GAN a round.
@@ -162,6 +164,7 @@ class BodyConfig(UseOptions):
     parameter_weight: float = 1.0
     dense_weight: float = 10.0
     keypoint_weight: float = 1.0
+    place_weight: float = 10.0
     augment: bool = True
     depths: str = "gan"
     depth_steps: int = 3000
@@ -192,6 +195,7 @@ _RANGES = {
     "parameter_weight": (0.0, 1e6),
     "dense_weight": (0.0, 1e6),
     "keypoint_weight": (0.0, 1e6),
+    "place_weight": (0.0, 1e6),
     "depth_steps": (1, 10_000_000),
     "depth_width": (1, 16_384),
     "register_steps": (1, 100_000),

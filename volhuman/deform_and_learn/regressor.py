@@ -16,6 +16,7 @@ from volhuman.checks import check_shape
 from volhuman.deform_and_learn.body_config import BodyNetwork
 from volhuman.deform_and_learn.registration import Unknowns
 from volhuman.geometry.camera import FACING_CAMERA
+from volhuman.nn.convolution import PixelConv
 from volhuman.nn.normalization import GroupNorm
 from volhuman.nn.resnet import ResNetTrunk
 from volhuman.nn.resnet50 import ResNet50
@@ -32,7 +33,8 @@ _FIRST_OUTPUT = nn.initializers.variance_scaling(1e-4, "fan_in", "truncated_norm
 class Regressor(nn.Module):
     """Regresses the 105 numbers of a body.
 
-    Variables: "params" and, with the trunk "resnet50", "batch_stats".
+    Variables: "params" and, with the trunk "resnet50", "batch_stats". The small trunk
+    sows "places", `(B, maps, 2)` mean positions of its maps in view units.
 
     Attributes:
         network: Sizes.
@@ -65,9 +67,10 @@ class Regressor(nn.Module):
         sizes = self.network
         x = ResNetTrunk(sizes.root, sizes.stages, name="trunk")(2 * images - 1)
         x = nn.relu(GroupNorm(name="norm")(x))
-        maps = nn.Conv(sizes.maps, (1, 1), name="maps")(x)
-        places = mean_places(maps).reshape(len(images), -1)
-        x = jnp.concatenate([x.mean((1, 2)), places], axis=-1)
+        maps = PixelConv(sizes.maps, name="maps")(x)
+        places = mean_places(maps)
+        self.sow("intermediates", "places", places)
+        x = jnp.concatenate([x.mean((1, 2)), places.reshape(len(images), -1)], axis=-1)
         return nn.relu(nn.Dense(sizes.hidden, name="hidden")(x))
 
 

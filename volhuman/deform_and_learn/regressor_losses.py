@@ -42,6 +42,28 @@ def parameter_loss(predicted: Unknowns, registered: Unknowns) -> jax.Array:
     )
 
 
+def place_loss(
+    places: jax.Array, keypoints: jax.Array, weights: jax.Array
+) -> jax.Array:
+    """Distance of the first maps' mean places to the key points, one a map.
+
+    Not in the paper. A network that knows where the joints are seen learns sooner how
+    the body stands.
+
+    Args:
+        places: `(M, 2)` of one picture; those beyond the K-th are left alone.
+        keypoints: `(K, 2)`, view units as `places`; those beyond the M-th have no map.
+        weights: `(K,)`, 0 for missing ones.
+
+    Returns:
+        Weighted mean of the absolute differences in x plus those in y.
+    """
+    count = min(len(places), len(keypoints))
+    weights = weights[:count]
+    distance = jnp.abs(places[:count] - keypoints[:count]).sum(-1)
+    return (weights * distance).sum() / jnp.maximum(weights.sum(), 1e-6)
+
+
 def annotation_losses(
     model: BodyModel, observation: Observation, predicted: Unknowns
 ) -> tuple[jax.Array, jax.Array]:

@@ -21,7 +21,11 @@ from volhuman.deform_and_learn.registration import (
 )
 from volhuman.deform_and_learn.regressor import Regressor, rest_outputs, split_outputs
 from volhuman.deform_and_learn.regressor_augmentation import augment_example
-from volhuman.deform_and_learn.regressor_losses import annotation_losses, parameter_loss
+from volhuman.deform_and_learn.regressor_losses import (
+    annotation_losses,
+    parameter_loss,
+    place_loss,
+)
 from volhuman.evaluation.poses import MPJPE, PA_MPJPE, pose_error
 from volhuman.training.optimizer import (
     adam,
@@ -109,9 +113,17 @@ class _Training:
         def loss(params):
             variables = {"params": params, "batch_stats": state["batch_stats"]}
             outputs, changed = Regressor(self.network).apply(
-                variables, batch["image"], train=True, mutable=["batch_stats"]
+                variables,
+                batch["image"],
+                train=True,
+                mutable=["batch_stats", "intermediates"],
             )
             metrics = self._losses(model, outputs, batch)
+            for places in changed.get("intermediates", {}).get("places", ()):
+                metrics["places"] = jax.vmap(place_loss)(
+                    places, batch["keypoints"], batch["keypoint_weights"]
+                ).mean()
+                metrics["loss"] += self.config.place_weight * metrics["places"]
             return metrics["loss"], (metrics, changed)
 
         gradients, (metrics, changed) = jax.grad(loss, has_aux=True)(state["params"])

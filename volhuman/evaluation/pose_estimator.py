@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from volhuman.body.skeleton import NUM_JOINTS, PARENTS
 from volhuman.checks import check_shape
+from volhuman.nn.convolution import PixelConv
 from volhuman.nn.normalization import GroupNorm
 from volhuman.nn.resnet import ResNetTrunk
 from volhuman.training.export import load_weights
@@ -39,7 +40,7 @@ class PoseEstimator(nn.Module):
     def setup(self):
         self.trunk = ResNetTrunk(32, _STAGES)
         self.norm = GroupNorm()
-        self.head = nn.Conv(self.slices * NUM_JOINTS, (1, 1))
+        self.head = PixelConv(self.slices * NUM_JOINTS)
 
     def __call__(self, images: jax.Array) -> jax.Array:
         """Estimates.

@@ -1,9 +1,10 @@
-"""Three-dimensional convolution that is fast on CPUs too.
+"""Convolutions of volumes, and of pictures by single pixels, that are fast on CPUs too.
 
 XLA's own convolution of volumes runs on CPUs at a fraction of the speed of a matrix
 product, its convolution of pictures does not. There, each plane of the output is one
 convolution of pictures, and the gradient by the kernel one matrix product a plane; on
-accelerators the compiler's convolution of volumes is used.
+accelerators the compiler's convolution of volumes is used. Its gradient by a kernel of
+one pixel is two to four times as slow as that of a matrix product.
 """
 
 import flax.linen as nn
@@ -141,3 +142,30 @@ class VolumeConv(nn.Module):
         )
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         return convolve_volume(x, kernel.astype(x.dtype)) + bias.astype(x.dtype)
+
+
+class PixelConv(nn.Module):
+    """Convolution of pictures with a kernel of 1 x 1 and stride 1.
+
+    The same parameters and values as `nn.Conv(features, (1, 1))`.
+
+    Attributes:
+        features: Output channels.
+        use_bias: Whether a bias is added.
+        kernel_init: Initialiser of the kernel.
+    """
+
+    features: int
+    use_bias: bool = True
+    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps `(..., C)` to `(..., features)`."""
+        shape = (1, 1, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape)
+        y = jnp.matmul(x, kernel[0, 0].astype(x.dtype))
+        if not self.use_bias:
+            return y
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return y + bias.astype(x.dtype)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 
+from volhuman.nn.convolution import PixelConv
 from volhuman.nn.normalization import GroupNorm
 
 _HE = nn.initializers.variance_scaling(2.0, "fan_in", "truncated_normal")
@@ -33,8 +34,8 @@ class Bottleneck(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps `(B, H, W, C)` to `(B, H / stride, W / stride, features)`."""
-        conv = lambda size, features, name, **options: nn.Conv(
-            features, (size, size), kernel_init=_HE, name=name, **options
+        conv = lambda features, name, **options: PixelConv(
+            features, kernel_init=_HE, name=name, **options
         )
         norm = lambda name: GroupNorm(epsilon=self.epsilon, name=name)
         active = nn.relu(norm("norm")(x))
@@ -42,21 +43,22 @@ class Bottleneck(nn.Module):
             shortcut = x[:, :: self.stride, :: self.stride]
         else:
             strided = active[:, :: self.stride, :: self.stride]
-            shortcut = conv(1, self.features, "shortcut")(strided)
-        y = conv(1, self.inner, "conv1", use_bias=False)(active)
+            shortcut = conv(self.features, "shortcut")(strided)
+        y = conv(self.inner, "conv1", use_bias=False)(active)
         y = nn.relu(norm("norm1")(y))
         margin = (self.dilation, self.dilation)
-        y = conv(
-            3,
+        y = nn.Conv(
             self.inner,
-            "conv2",
-            use_bias=False,
+            (3, 3),
             strides=self.stride,
-            kernel_dilation=self.dilation,
             padding=(margin, margin),
+            kernel_dilation=self.dilation,
+            use_bias=False,
+            kernel_init=_HE,
+            name="conv2",
         )(y)
         y = nn.relu(norm("norm2")(y))
-        return shortcut + conv(1, self.features, "conv3")(y)
+        return shortcut + conv(self.features, "conv3")(y)
 
 
 class ResNetTrunk(nn.Module):

@@ -10,6 +10,7 @@ import numpy as np
 from flax import traverse_util
 
 from volhuman.errors import InputError
+from volhuman.nn.convolution import PixelConv
 from volhuman.nn.weight_files import read_arrays
 
 # Features of the 3x3 convolutions and units of the four stages.
@@ -121,7 +122,9 @@ def _take(path, arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     return np.asarray(arrays[name], np.float32)
 
 
-def _conv(features: int, size: int, name: str, stride: int = 1) -> nn.Conv:
+def _conv(features: int, size: int, name: str, stride: int = 1) -> nn.Module:
+    if size == stride == 1:
+        return PixelConv(features, use_bias=False, kernel_init=_HE, name=name)
     margin = (size // 2, size // 2)
     return nn.Conv(
         features,

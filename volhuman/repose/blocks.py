@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from volhuman.nn.convolution import VolumeConv
+from volhuman.nn.convolution import PixelConv, VolumeConv
 from volhuman.nn.normalization import GroupNorm
 
 
@@ -71,21 +71,17 @@ class DecoderUnit(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps `(B, H, W, C)` to `(B, H', W', features)`."""
-        conv = lambda size, features, name: nn.Conv(
-            features,
-            (size, size),
-            kernel_init=nn.initializers.xavier_uniform(),
-            name=name,
-        )
+        init = nn.initializers.xavier_uniform()
+        conv = lambda features, name: PixelConv(features, kernel_init=init, name=name)
         grow = lambda y: double(y, aligned=self.aligned) if self.doubles else y
         active = nn.relu(GroupNorm(name="norm")(x))
         if x.shape[-1] == self.features:
             shortcut = x
         else:
-            shortcut = conv(1, self.features, "shortcut")(active)
-        y = grow(nn.relu(conv(1, self.inner, "conv1")(active)))
-        y = nn.relu(conv(3, self.inner, "conv2")(y))
-        return grow(shortcut) + conv(1, self.features, "conv3")(y)
+            shortcut = conv(self.features, "shortcut")(active)
+        y = grow(nn.relu(conv(self.inner, "conv1")(active)))
+        y = nn.relu(nn.Conv(self.inner, (3, 3), kernel_init=init, name="conv2")(y))
+        return grow(shortcut) + conv(self.features, "conv3")(y)
 
 
 class PartialConv(nn.Module):

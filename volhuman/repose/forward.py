@@ -44,24 +44,93 @@ def repose(
     Returns:
         What `Generator` returns.
     """
-    joint_set = find_joint_set(network.joint_set)
-    shape, size = network.volume_shape, network.image_size
-    source = view_from_pixels(source_joints, size)
-    target = view_from_pixels(target_joints, size)
-    flat_warp = network.warp == "2d"
-    masks = functools.partial(
-        part_masks, shape=shape, joint_set=joint_set, flat=flat_warp
+    person = observe_person(network, params, images, source_joints, noise, remat=remat)
+    painted = perform_pose(
+        network, params, person, source_joints, target_joints, remat=remat
     )
-    maps = functools.partial(part_maps, joint_set=joint_set, warp=network.warp)
-    each = lambda function: jax.vmap(jax.vmap(function, (0, None)))
+    return person | painted
+
+
+def observe_person(
+    network: Network,
+    params: dict,
+    images: jax.Array,
+    source_joints: jax.Array,
+    noise: jax.Array,
+    *,
+    remat: bool = False,
+) -> dict[str, jax.Array]:
+    """Does the half of `repose` that does not depend on the target, once for many.
+
+    Args:
+        network: As of `repose`, like the others.
+        params: Parameters.
+        images: Photographs.
+        source_joints: Joints in them.
+        noise: Noise.
+        remat: As in `Generator`.
+
+    Returns:
+        What `Generator.observe` returns.
+    """
     return Generator(network, remat).apply(
         {"params": params},
         images,
-        jax.vmap(jax.vmap(masks))(source),
-        each(maps)(source, target),
-        jax.vmap(lambda j: pose_heatmaps(j, shape, flat=network.pose == "2d"))(target),
+        _source_masks(network, source_joints),
         noise,
+        method="observe",
     )
+
+
+def perform_pose(
+    network: Network,
+    params: dict,
+    person: dict[str, jax.Array],
+    source_joints: jax.Array,
+    target_joints: jax.Array,
+    *,
+    remat: bool = False,
+) -> dict[str, jax.Array]:
+    """Paints observed people in new poses: the other half of `repose`.
+
+    Args:
+        network: As of `repose`, like the others.
+        params: Parameters.
+        person: From `observe_person`.
+        source_joints: Joints in the photographs.
+        target_joints: Joints of the wanted pose.
+        remat: As in `Generator`.
+
+    Returns:
+        What `Generator.perform` returns.
+    """
+    joint_set, size = find_joint_set(network.joint_set), network.image_size
+    source = view_from_pixels(source_joints, size)
+    target = view_from_pixels(target_joints, size)
+    maps = functools.partial(part_maps, joint_set=joint_set, warp=network.warp)
+    heatmaps = functools.partial(
+        pose_heatmaps, shape=network.volume_shape, flat=network.pose == "2d"
+    )
+    return Generator(network, remat).apply(
+        {"params": params},
+        person,
+        _source_masks(network, source_joints),
+        jax.vmap(jax.vmap(maps, (0, None)))(source, target),
+        jax.vmap(heatmaps)(target),
+        method="perform",
+    )
+
+
+def _source_masks(network, source_joints):
+    """Part masks `(B, S, P, h, w, d)` in the photographs."""
+    masks = functools.partial(
+        part_masks,
+        shape=network.volume_shape,
+        joint_set=find_joint_set(network.joint_set),
+        flat=network.warp == "2d",
+    )
+    source = view_from_pixels(source_joints, network.image_size)
+    return jax.vmap(jax.vmap(masks))(source)
 
 
 def picture_heatmaps(network: Network, joints: jax.Array) -> jax.Array:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from volhuman.geometry.warp import warp_parts
-from volhuman.nn.convolution import VolumeConv
+from volhuman.nn.convolution import PixelConv, VolumeConv
 from volhuman.nn.normalization import GroupNorm
 from volhuman.nn.parallel import map_examples
 from volhuman.nn.resnet import ResNetTrunk
@@ -53,7 +53,7 @@ class Generator(nn.Module):
         self.lift_norm = GroupNorm()
         self.lift = nn.Conv(network.depth * network.channels, (3, 3))
         if network.shortcuts:
-            self.lift_everywhere = nn.Conv(network.channels, (1, 1))
+            self.lift_everywhere = PixelConv(network.channels)
             self.density = nn.Dense(1, bias_init=nn.initializers.constant(_DENSITY))
         self.volume_units = units()
         self.pose_root = VolumeConv(network.pose_channels)
@@ -92,12 +92,47 @@ class Generator(nn.Module):
             "image" `(B, H, W, 3)` in [-1, 1], and what it is made of: "foreground",
             "background", "mask" `(B, H, W, 1)`, "volume", "warped", "merged".
         """
-        padded, masks, heatmaps, noise = self._pad(images, masks, heatmaps, noise)
-        lifted = self.lift_images(padded)
+        person = self.observe(images, masks, noise)
+        return person | self.perform(person, masks, maps, heatmaps)
+
+    def observe(
+        self, images: jax.Array, masks: jax.Array, noise: jax.Array
+    ) -> dict[str, jax.Array]:
+        """Does what does not depend on the target pose; arguments as of `__call__`.
+
+        Returns:
+            "lifted" and "volume", `(B S, h, w, d, C)`, and "background".
+        """
+        images, noise = self._pad(images, 2, 3), self._pad(noise, 1, 2)
+        lifted = self.lift_images(images)
         volume = lifted
         for unit in self.volume_units:
             volume = unit(volume)
-        batch, sources = images.shape[:2]
+        valid = self._background_mask(self._pad(masks, 3, 4, 5)[:, 0], images.shape[2])
+        background = self.background(images[:, 0], valid.astype(images.dtype), noise)
+        return {"lifted": lifted, "volume": volume, "background": background}
+
+    def perform(
+        self,
+        person: dict[str, jax.Array],
+        masks: jax.Array,
+        maps: jax.Array,
+        heatmaps: jax.Array,
+    ) -> dict[str, jax.Array]:
+        """Paints an observed person in the target pose.
+
+        Args:
+            person: From `observe`.
+            masks: As of `__call__`, like the others.
+            maps: Maps.
+            heatmaps: Target pose.
+
+        Returns:
+            What `__call__` returns besides.
+        """
+        volume, background = person["volume"], person["background"]
+        batch, sources = masks.shape[:2]
+        masks, heatmaps = self._pad(masks, 3, 4, 5), self._pad(heatmaps, 1, 2, 3)
         warped = map_examples(
             warp_parts,
             volume.astype(masks.dtype),
@@ -106,23 +141,18 @@ class Generator(nn.Module):
         ).astype(volume.dtype)
         # Parts seen in several photographs are merged as parts of one are.
         warped = warped.reshape(batch, sources, *warped.shape[1:]).max(1)
-        pose = self.encode_pose(heatmaps.astype(images.dtype))
+        pose = self.encode_pose(heatmaps.astype(volume.dtype))
         merged = jnp.concatenate([warped, pose], axis=-1)
         for unit in self.merge_units:
             merged = unit(merged)
         foreground, mask = self.paint(merged)
-        valid = self._background_mask(masks[:, 0], padded.shape[2])
-        background = self.background(padded[:, 0], valid.astype(images.dtype), noise)
         image = mask * foreground + (1 - mask) * background
         if self.network.published:
             image = image[:, 1:, 1:]
         return {
             "image": image,
             "foreground": foreground,
-            "background": background,
             "mask": mask,
-            "lifted": lifted,
-            "volume": volume,
             "warped": warped,
             "merged": merged,
         }
@@ -162,17 +192,11 @@ class Generator(nn.Module):
         bias = jnp.zeros(shape, dtype)
         return bias if self.network.published else bias.at[3].set(_COVERAGE)
 
-    def _pad(self, images, masks, heatmaps, noise):
+    def _pad(self, x, *axes):
         """The published network adds a row of zeros at the end of every axis."""
         if not self.network.published:
-            return images, masks, heatmaps, noise
-        end = lambda x, axes: jnp.pad(x, [(0, int(a in axes)) for a in range(x.ndim)])
-        return (
-            end(images, (2, 3)),
-            end(masks, (3, 4, 5)),
-            end(heatmaps, (1, 2, 3)),
-            end(noise, (1, 2)),
-        )
+            return x
+        return jnp.pad(x, [(0, int(axis in axes)) for axis in range(x.ndim)])
 
     def _background_mask(self, masks, size):
         """Pixels `(B, H, W, 1)` without a part in front."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from volhuman.errors import InputError
 from volhuman.repose.config import Network
-from volhuman.repose.forward import repose
+from volhuman.repose.forward import observe_person, perform_pose
 
 # Frames that are painted together; a shorter last batch is filled up, so that one
 # program serves all.
@@ -25,7 +25,7 @@ def paint_frames(
     *,
     seed: int = 0,
 ) -> Iterator[np.ndarray]:
-    """Paints one person in many poses, a few at a time.
+    """Paints one person in many poses, a few at a time; the person is lifted once.
 
     Args:
         network: Sizes.
@@ -42,14 +42,18 @@ def paint_frames(
         InputError: If the network gives numbers that are not finite.
     """
     side = network.image_size
-    noise = jax.random.normal(jax.random.key(seed), (side, side, 1))
-    given = [jnp.asarray(x, jnp.float32) for x in (pictures, source_joints)]
+    noise = jax.random.normal(jax.random.key(seed), (1, side, side, 1))
+    pictures, source_joints = (
+        jnp.asarray(x, jnp.float32)[None] for x in (pictures, source_joints)
+    )
+    observe, paint = _painter(network)
+    person = observe(params, pictures, source_joints, noise)
     batch = min(_BATCH, len(target_joints))
     for first in range(0, len(target_joints), batch):
         block = np.asarray(target_joints[first : first + batch], np.float32)
         missing = batch - len(block)
         padded = np.pad(block, ((0, missing), (0, 0), (0, 0)), mode="edge")
-        painted = np.asarray(_painter(network)(params, *given, padded, noise))
+        painted = np.asarray(paint(params, person, source_joints, padded))
         if not np.isfinite(painted).all():
             raise InputError(
                 "the network gives numbers that are not finite; give other "
@@ -65,17 +69,20 @@ def painted_bytes(painted: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _painter(network: Network):
-    """The compiled network for a batch of targets of one person."""
+    """The compiled halves of the network: one person, and a batch of their targets."""
 
-    def paint(params, pictures, source_joints, targets, noise):
-        each = lambda x: jnp.broadcast_to(x, (len(targets), *x.shape))
-        return repose(
-            network,
-            params,
-            each(pictures * 2 - 1),
-            each(source_joints),
-            targets,
-            each(noise),
-        )["image"]
+    def observe(params, pictures, source_joints, noise):
+        return observe_person(network, params, pictures * 2 - 1, source_joints, noise)
 
-    return jax.jit(paint)
+    def paint(params, person, source_joints, targets):
+        each = lambda x: jnp.repeat(x, len(targets), axis=0)
+        # Volumes of several photographs of a person follow each other.
+        people = {
+            name: jnp.tile(value, (len(targets),) + (1,) * (value.ndim - 1))
+            for name, value in person.items()
+        }
+        return perform_pose(network, params, people, each(source_joints), targets)[
+            "image"
+        ]
+
+    return jax.jit(observe), jax.jit(paint)
