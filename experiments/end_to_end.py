@@ -35,6 +35,9 @@ from volhuman.repose.measure import measure_pairs, score_cells
 from volhuman.repose.weights import load_generator
 
 _DATA = flags.DEFINE_string("data_dir", "data", "Folder of the data sets.")
+_PEOPLE = flags.DEFINE_integer(
+    "num_people", 0, "People in the set; 0 for the only one."
+)
 _OUTPUT = flags.DEFINE_string("output", "output/end_to_end", "Folder for the table.")
 _BODY = flags.DEFINE_string("body", "", "Body weights; empty for the package's.")
 _REPOSE = flags.DEFINE_string("repose", "", "Generator weights, likewise.")
@@ -83,7 +86,13 @@ def main(_) -> None:
     network, params = load_generator(_REPOSE.value)
     estimator, label = load_pose_estimator()
     body = load_estimator(_BODY.value)
-    pairs = open_people(_DATA.value, "pairs", "test", size=network.image_size)
+    pairs = open_people(
+        _DATA.value,
+        "pairs",
+        "test",
+        size=network.image_size,
+        num_people=_PEOPLE.value or None,
+    )
     arms = {
         "true joints": (),
         "estimated joints of the source": ("source",),

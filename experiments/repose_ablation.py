@@ -108,7 +108,11 @@ def configure(folder: Path, warp: str, pose: str, seed: int) -> ReposeConfig:
         augment=False,
         data_dir=_DATA.value,
         num_people=_PEOPLE.value,
-        workdir=str(folder / f"warp_{warp}_pose_{pose}_seed_{seed}"),
+        workdir=str(
+            folder
+            / f"{_NETWORK.value}_{_STEPS.value}x{_BATCH.value}"
+            / f"warp_{warp}_pose_{pose}_seed_{seed}"
+        ),
         save_every=_STEPS.value,
         evaluate_every=0,
         log_every=100,

@@ -13,6 +13,9 @@ from volhuman.render.animation import write_animation
 COLOURS = np.array([[0.9, 0.1, 0.1], [0.1, 0.8, 0.2], [0.2, 0.2, 0.9]])
 
 
+pytest.importorskip("imageio_ffmpeg")
+
+
 @pytest.fixture(scope="module")
 def video(tmp_path_factory):
     """Three plain frames of 64 x 48 pixels, ten a second."""

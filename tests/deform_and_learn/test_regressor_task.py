@@ -47,6 +47,7 @@ def test_steps_lower_every_term_but_the_distance_to_fits_that_are_wrong(batch):
     assert seen[-1]["loss"] < 0.7 * seen[0]["loss"]
     assert seen[-1]["dense"] < 0.7 * seen[0]["dense"]
     assert seen[-1]["keypoints"] < 0.7 * seen[0]["keypoints"]
+    assert seen[-1]["places"] < seen[0]["places"]
     # The average follows the parameters.
     apart = jax.tree.map(
         lambda a, b: float(jnp.abs(a - b).max()), state["average"], state["params"]

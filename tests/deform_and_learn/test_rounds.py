@@ -171,7 +171,32 @@ def test_a_film_becomes_a_motion(trained, people, tmp_path, capsys):
     assert out.index("frame2") < out.index("frame9") < out.index("frame10")
 
 
+def test_a_mask_beside_key_points_is_filled(trained, photograph, tmp_path):
+    keypoints = tmp_path / "marks.json"
+    marks = {"left_hip": [52, 50], "right_hip": [44, 50], "neck": [48, 24]}
+    marks |= {"head_top": [48, 12], "left_ankle": [54, 86], "right_ankle": [42, 86]}
+    keypoints.write_text(json.dumps(marks))
+    mask = np.zeros((96, 96), np.uint8)
+    mask[8:92, 30:66] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    options = {"keypoints": str(keypoints)}
+    bodies = []
+    for name, extra in (
+        ("without", {}),
+        ("with", {"mask": str(tmp_path / "mask.png")}),
+    ):
+        output = tmp_path / name
+        assert _predict(trained, photograph, output, **options, **extra) == 0
+        meta = json.loads((output / "person" / "meta.json").read_text())
+        assert meta["refined"]
+        bodies.append(json.loads((output / "person" / "body.json").read_text()))
+    assert bodies[0]["pose_axis_angle"] != bodies[1]["pose_axis_angle"]
+    Image.fromarray(np.zeros_like(mask)).save(tmp_path / "mask.png")
+    assert _predict(trained, photograph, tmp_path / "x", **options, **extra) == 2
+
+
 def test_a_video_becomes_a_motion_and_a_film_of_overlays(trained, people, tmp_path):
+    pytest.importorskip("imageio_ffmpeg")
     frames = [
         np.asarray(Image.fromarray(people[n]["image"]).resize((96, 96))) / 255.0
         for n in range(2)
@@ -182,7 +207,10 @@ def test_a_video_becomes_a_motion_and_a_film_of_overlays(trained, people, tmp_pa
     assert motion.pose.shape == (2, 24, 3) and motion.rate == pytest.approx(5)
     names = {"frame_00001", "frame_00002", "motion.npz", "overlay.gif", "overlay.mp4"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
-    assert _predict(trained, video, tmp_path / "out") == 2
+    with pytest.raises(InputError, match=r"motion\.npz exists already"):
+        _predict(trained, video, tmp_path / "out")
+    with pytest.raises(InputError, match=r"bodies is .*, which is no folder"):
+        _predict(trained, video, tmp_path / "new", bodies=str(video))
 
 
 def test_bad_input_is_one_sentence(trained, photograph, tmp_path, capsys):
@@ -195,6 +223,7 @@ def test_bad_input_is_one_sentence(trained, photograph, tmp_path, capsys):
         ({"rounds": 0}, "rounds is 0, expected 1 to 100"),
         ({"network": "huge"}, "network is 'huge', expected one of paper, small, tiny"),
         ({"backbone": "x.npz"}, "network tiny is no ResNet-50"),
+        ({"fps": 0.01}, "fps is 0.01, expected 0 or at least 0.1"),
     ):
         with pytest.raises(InputError, match=message):
             run_body(dataclasses.replace(trained, **change))

@@ -163,12 +163,23 @@ def test_what_is_near_hides_what_is_behind():
     np.testing.assert_allclose(shares[0], [0.5, 0.25, 0.125, 0.0625], rtol=1e-6)
 
 
+def test_compositing_in_bfloat16_loses_no_voxel():
+    volume = jnp.eye(16)[None]
+    density = jnp.full((1, 16), -6.0)
+    exact = composite(volume, density)
+    rough = composite(*(x.astype(jnp.bfloat16) for x in (volume, density)))
+    assert rough.dtype == jnp.bfloat16
+    np.testing.assert_allclose(rough.astype(jnp.float32), exact, rtol=0.01)
+
+
 def test_shortcuts_are_ours_alone():
     for name in ("small", "tiny", "medium", "paper"):
         ours = network_of(ReposeConfig(network=name))
         published = network_of(ReposeConfig(network=name, published=True))
         assert ours.shortcuts == (name in ("small", "tiny"))
         assert not published.shortcuts
+    with pytest.raises(ValueError, match="no shortcuts"):
+        dataclasses.replace(SMALL, published=True)
 
 
 def test_the_lift_sees_each_pixel_in_its_own_cell(network, params, joints):

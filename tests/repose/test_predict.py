@@ -259,16 +259,20 @@ def test_every_frame_is_painted_once_in_batches_of_one_size(
 def test_a_person_who_is_lifted_once_is_painted_as_ever(
     real_network, network, params, joints
 ):
-    """Oracle: the whole network for every frame, here with two photographs."""
+    """Oracle: the whole network for every target, here with two photographs."""
     pictures = np.random.default_rng(0).uniform(0, 1, (2, 32, 32, 3))
-    frames = np.stack(
-        list(paint_frames(network, params, pictures, joints[:2], joints, seed=3))
-    )
-    each = lambda x: np.broadcast_to(x, (len(joints), *x.shape)).astype(np.float32)
-    noise = jax.random.normal(jax.random.key(3), (32, 32, 1))
+    pictures = pictures.astype(np.float32)
+    noise = jax.random.normal(jax.random.key(3), (1, 32, 32, 1))
+    observe, paint = paint_module._painter(network)
+    person = observe(params, pictures[None], joints[None, :2], noise)
+    painted = paint(params, person, joints[None, :2], joints)
+    each = lambda x: np.broadcast_to(x, (len(joints), *x.shape))
     whole = jax.jit(lambda *given: repose(network, params, *given)["image"])(
-        each(2 * pictures - 1), each(joints[:2]), joints, each(noise)
+        each(2 * pictures - 1), each(joints[:2]), joints, each(noise[0])
     )
+    np.testing.assert_allclose(painted, whole, atol=1e-5)
+    assert np.abs(whole[0] - whole[1]).max() > 1e-3
+    frames = list(paint_frames(network, params, pictures, joints[:2], joints, seed=3))
     np.testing.assert_allclose(frames, painted_bytes(np.asarray(whole)), atol=1)
 
 

@@ -38,7 +38,8 @@ def unpack_video(
 ) -> Iterator[tuple[list[Path], float]]:
     """Writes the frames of a video as pictures, which vanish at the end.
 
-    So a film needs no more memory than a frame.
+    So a long film needs no more memory than a frame, but the disk of the folder for
+    temporary files.
 
     Args:
         path: Video file.
@@ -63,7 +64,7 @@ def unpack_video(
                     "--config.max_frames"
                 )
             frames.append(Path(folder) / f"frame_{number + 1:05d}.png")
-            write_png(frames[-1], frame.astype(np.float32) / 255)
+            write_png(frames[-1], frame)
         if not frames:
             raise InputError(f"{path}: has no frames; copy the video again")
         yield frames, rate

@@ -58,7 +58,8 @@ class UseOptions:
     Attributes:
         weights: Weights to measure or use; empty for those of the package.
         human36m: Folder of Human3.6M's pictures, to be measured by Protocol #1 too.
-        input: Photograph, folder of photographs or of the frames of a film, or video.
+        input: Photograph, folder of photographs or of the frames of a film, or video,
+            whose frames are `frame_00001` and so on in all that follows.
         keypoints: Key point file, or folder with `<stem>.json`: where the person is,
             and what the body is fitted to afterwards.
         dense: Dense annotation file, or folder, likewise.
@@ -186,6 +187,7 @@ _WORDS = {
     "depths": DEPTHS,
     "schedule": SCHEDULES,
 }
+_SLOWEST = 0.1  # frames a second
 _RANGES = {
     "rounds": (1, 100),
     "steps": (1, 10_000_000),
@@ -237,6 +239,10 @@ def check_config(config: BodyConfig) -> None:
             raise InputError(
                 f"--config.{option} is {value}, expected {least:g} to {most:g}"
             )
+    if 0 < config.fps < _SLOWEST:
+        raise InputError(
+            f"--config.fps is {config.fps}, expected 0 or at least {_SLOWEST:g}"
+        )
     if config.backbone and NETWORKS[config.network].trunk != "resnet50":
         raise InputError(
             f"--config.backbone is given, but the network {config.network} is no "

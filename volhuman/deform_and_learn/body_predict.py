@@ -73,6 +73,7 @@ _FILM_SIDE = 480
 # A fit that begins near its goal needs no leap.
 _REFINEMENT_RATE = 0.03
 _REFINEMENT_STEPS = 300
+# Keeps hands and feet within the mask (`RegisterConfig.silhouette`).
 _SILHOUETTE = 5000.0
 
 
@@ -118,7 +119,8 @@ def _open_photographs(config: BodyConfig) -> Iterator[tuple[list[Path], float]]:
     """The photographs, and the frames a second if they are those of a film, else 0."""
     if is_video(config.input):
         with unpack_video(config.input, config.max_frames) as (frames, rate):
-            yield frames, config.fps or rate
+            # Some formats have no rate of frames, which reads as 0.
+            yield frames, config.fps or rate or _RATE
         return
     photographs = list_photographs(config.input)
     if config.smoothing:
@@ -131,7 +133,11 @@ def _estimate_all(
 ) -> int:
     if len(photographs) > 1:
         check_annotation_folders(config)
+        _check_bodies_folder(config)
     output = Path(config.output)
+    if rate:
+        for file in (MOTION, f"{FILM}.gif", f"{FILM}.mp4"):
+            _check_absent(output / file, overwrite=config.overwrite)
     make_folder(output)
     names = output_names(photographs)
     done: dict[str, Found] = {}
@@ -165,6 +171,23 @@ def _estimate_all(
     return exit_code(names.count(""), len(names))
 
 
+def _check_bodies_folder(config: BodyConfig) -> None:
+    """Refuses one body for several photographs."""
+    if config.bodies and not Path(config.bodies).is_dir():
+        raise InputError(
+            f"--config.bodies is {config.bodies}, which is no folder, but there are "
+            "several photographs; give a folder with one file a photograph"
+        )
+
+
+def _check_absent(path: Path, *, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise InputError(
+            f"{path} exists already; add --config.overwrite=True or choose another "
+            "--config.output"
+        )
+
+
 def _find_bodies(
     config: BodyConfig, estimator: Estimator, photograph: Photograph
 ) -> Found:
@@ -196,9 +219,14 @@ def _find_bodies(
     if source == "whole photograph" and not config.bodies:
         meta["warnings"].append(WHOLE)
     if config.refine and (keypoints is not None or dense is not None):
-        observation = observe(
-            estimator.model, crop, keypoints=keypoints, dense=dense, mask=mask
-        )
+        try:
+            observation = observe(
+                estimator.model, crop, keypoints=keypoints, dense=dense, mask=mask
+            )
+        except InputError as error:
+            raise InputError(
+                f"{path}: {error}; give another --config.mask, or none"
+            ) from error
         stage = KEYPOINTS_LATER if dense is None else PAPER_LATER
         if mask is not None:
             stage = dataclasses.replace(stage, silhouette=_SILHOUETTE)
@@ -243,7 +271,9 @@ def _write(
     )
     extra = {}
     if others:
-        posed = lambda params: jax.tree.map(np.asarray, pose_body(model, params))
+        # Compiled, as for `body.json`, so that the numbers are the same.
+        pose = jax.jit(pose_body)
+        posed = lambda params: jax.tree.map(np.asarray, pose(model, params))
         extra[HYPOTHESES] = {
             "bodies": [
                 body_record(model, params, camera, found.crop, posed(params))
@@ -292,7 +322,9 @@ def _overlays(output: Path, names: Iterable[str]) -> Iterator[np.ndarray]:
     size = None
     for name in names:
         with Image.open(output / name / "overlay.png") as picture:
-            size = size or ImageOps.contain(picture, (_FILM_SIDE, _FILM_SIDE)).size
+            if size is None:
+                share = min(1, _FILM_SIDE / max(picture.size))
+                size = tuple(max(1, round(share * side)) for side in picture.size)
             yield np.asarray(ImageOps.pad(picture, size), np.float32) / 255
 
 

@@ -54,7 +54,8 @@ def make_task(
     """Makes the task of a configuration.
 
     Source: Yoshiyasu & Gamez, section 5 and 6. The average of the parameters, which is
-    what is measured and used, is ours, as are the augmentation and the clipping.
+    what is measured and used, is ours, as are the augmentation, the clipping and the
+    term of the maps' places.
 
     Args:
         config: Options.

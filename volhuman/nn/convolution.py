@@ -3,8 +3,10 @@
 XLA's own convolution of volumes runs on CPUs at a fraction of the speed of a matrix
 product, its convolution of pictures does not. There, each plane of the output is one
 convolution of pictures, and the gradient by the kernel one matrix product a plane; on
-accelerators the compiler's convolution of volumes is used. Its gradient by a kernel of
-one pixel is two to four times as slow as that of a matrix product.
+accelerators the compiler's convolution of volumes is used.
+
+The gradient of its convolution of pictures by a kernel of one pixel is on CPUs two to
+four times as slow as that of the same matrix product, which `PixelConv` is.
 """
 
 import flax.linen as nn
@@ -147,7 +149,8 @@ class VolumeConv(nn.Module):
 class PixelConv(nn.Module):
     """Convolution of pictures with a kernel of 1 x 1 and stride 1.
 
-    The same parameters and values as `nn.Conv(features, (1, 1))`.
+    The same parameters and values as `nn.Conv(features, (1, 1))`; it computes in the
+    type of its input.
 
     Attributes:
         features: Output channels.

@@ -10,7 +10,7 @@ from volhuman.repose.config import Network
 
 # A seen colour at the end of its range would need an infinite argument of tanh.
 _SEEN = 0.995
-_NOTHING = nn.initializers.zeros
+_ZEROS = nn.initializers.zeros
 _XAVIER = nn.initializers.xavier_uniform()
 
 
@@ -67,7 +67,7 @@ class BackgroundInpainter(nn.Module):
                 3,
                 1,
                 published,
-                kernel_init=_NOTHING if last and not published else _XAVIER,
+                kernel_init=_ZEROS if last and not published else _XAVIER,
                 name=f"up{stage}",
             )
             x, mask = convolve(

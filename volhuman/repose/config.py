@@ -79,6 +79,12 @@ class Network:
     pose: str = "3d"
     published: bool = False
 
+    def __post_init__(self):
+        if self.published and self.shortcuts:
+            raise ValueError(
+                "the published network has no shortcuts; leave one of both"
+            )
+
     @property
     def volume_shape(self) -> tuple[int, int, int]:
         """Voxels (H, W, D) of masks and heat maps; published, less the padding."""

@@ -228,9 +228,10 @@ def composite(volume: jax.Array, density: jax.Array) -> jax.Array:
     Returns:
         `(..., C)` the sum over D of what each voxel shows through those before it.
     """
-    thickness = nn.softplus(density)
-    before = jnp.cumsum(thickness, axis=-1) - thickness
-    weights = jnp.exp(-before) - jnp.exp(-before - thickness)
+    # What comes through all voxels before, in float32: a product of many factors.
+    passed = -nn.softplus(density.astype(jnp.float32))
+    before = jnp.exp(jnp.cumsum(passed, axis=-1) - passed)
+    weights = (before * nn.sigmoid(density)).astype(volume.dtype)
     return (weights[..., None] * volume).sum(-2)
 
 
