@@ -1,7 +1,8 @@
-"""Draws the README's pictures: the fitted example, sampled poses, synthetic people.
+"""Draws the README's pictures: example, poses, people, bodies, reposed pairs.
 
 Command: python -m volhuman.main --config=experiments/register.py && \
-    python experiments/make_pictures.py
+    python -m volhuman.main --config=experiments/repose.py --config.mode=evaluate && \
+    python experiments/make_pictures.py [--only=reposed,bodies]
 Hardware and time: one CPU core, half a minute. Writes experiments/pictures.
 """
 
@@ -12,13 +13,12 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app
+from absl import app, flags
 from PIL import Image, ImageSequence
 
 from volhuman.body.model import BodyParams, pose_body
 from volhuman.body.pose_sampler import KINDS, sample_pose
 from volhuman.body.template import load_template
-from volhuman.data.images import write_png
 from volhuman.deform_and_learn.estimate import (
     estimate_body,
     load_estimator,
@@ -40,7 +40,9 @@ from volhuman.render.shading import overlay, turntable
 _HERE = Path(__file__).parent
 _RESULT = _HERE.parent / "output" / "register" / "example"
 _EXAMPLE = _HERE.parent / "volhuman" / "assets" / "example.png"
+_PAIRS = _HERE.parent / "output" / "reposed" / "pairs.png"
 _SIZE = 320
+_ONLY = flags.DEFINE_list("only", [], "Names of pictures to draw; empty for all.")
 PEOPLE = [1002, 1004, 1014, 1021, 1026, 1043]
 
 
@@ -119,16 +121,39 @@ def _smaller(picture: np.ndarray) -> np.ndarray:
     return picture.reshape(side, 2, side, 2, 3).mean((1, 3))
 
 
+def reposed_picture() -> np.ndarray:
+    """The first eight measured pairs, in two columns."""
+    with Image.open(_PAIRS) as sheet:
+        width, height = sheet.width * 160 // 256, 4 * 160
+        columns = [
+            sheet.crop((0, top, sheet.width, top + 1024)).resize((width, height))
+            for top in (0, 1024)
+        ]
+    gap = np.full((height, 20, 3), 255, np.uint8)
+    return np.concatenate([columns[0], gap, columns[1]], axis=1)
+
+
+# Photographs compress ten times better as JPEG.
+PICTURES = {
+    "example.png": example_picture,
+    "poses.png": pose_picture,
+    "people.jpg": lambda: people_sheet(PEOPLE, size=192, columns=2),
+    "channels.jpg": lambda: channel_sheet(PEOPLE[:3], size=160),
+    "bodies.jpg": body_picture,
+    "reposed.jpg": reposed_picture,
+}
+
+
 def main(_):
-    write_png(_HERE / "pictures" / "example.png", example_picture())
-    write_png(_HERE / "pictures" / "poses.png", pose_picture())
-    # Photographs compress ten times better as JPEG.
-    people = people_sheet(PEOPLE, size=192, columns=2)
-    Image.fromarray(people).save(_HERE / "pictures" / "people.jpg", quality=85)
-    channels = channel_sheet(PEOPLE[:3], size=160)
-    Image.fromarray(channels).save(_HERE / "pictures" / "channels.jpg", quality=85)
-    bodies = np.round(255 * np.clip(body_picture(), 0, 1)).astype(np.uint8)
-    Image.fromarray(bodies).save(_HERE / "pictures" / "bodies.jpg", quality=85)
+    for name, draw in PICTURES.items():
+        path = _HERE / "pictures" / name
+        if _ONLY.value and path.stem not in _ONLY.value:
+            continue
+        picture = np.asarray(draw())
+        if picture.dtype != np.uint8:
+            picture = np.round(255 * np.clip(picture, 0, 1)).astype(np.uint8)
+        Image.fromarray(picture).save(path, quality=85)
+        print(path)
 
 
 if __name__ == "__main__":
