@@ -49,7 +49,7 @@ def test_a_few_steps_lower_the_distance(config, batch, adversarial):
     for step in range(8):
         state, metrics = update(state, batch, jax.random.key(step))
         distances.append(float(metrics["distance"]))
-    assert distances[-1] < 0.9 * distances[0]
+    assert distances[-1] < 0.97 * distances[0]
     for name in {"generator", "average", "discriminator"} & set(state):
         moved = jax.tree.map(
             lambda a, b: np.abs(a - b).max(), before[name], state[name]
