@@ -37,7 +37,7 @@ setup(
     ],
     extras_require={
         "video": ["imageio>=2.37,<3", "imageio-ffmpeg>=0.6,<1"],
-        # People-Snapshot stores masks and poses in HDF5.
+        # People-Snapshot stores masks and poses in HDF5, Keras its weights.
         "datasets": ["h5py>=3.12,<4"],
         # rtree: trimesh needs it for the ray tests that the suite compares with.
         "dev": [

@@ -29,13 +29,12 @@ from volhuman.evaluation.pose_estimator import (
     bone_lengths,
     estimate_joints,
     pose_distances,
-    read_joints,
 )
 from volhuman.evaluation.poses import auc_continuous
 from volhuman.evaluation.protocol import NotAvailable, Protocol, summarize
 from volhuman.evaluation.report import markdown, write_table
 from volhuman.evaluation.tables import make_table
-from volhuman.geometry.masks import joint_heatmaps
+from volhuman.nn.soft_argmax import mean_places, surprise
 from volhuman.training.config import TrainOptions
 from volhuman.training.export import export_weights
 from volhuman.training.loop import train
@@ -59,8 +58,7 @@ _RATE = flags.DEFINE_float("learning_rate", 2e-3, "Adam's rate, falling to 0.")
 _BATCH = 16
 _ENDS = ("source", "target")
 _HUE, _SHIFT, _ANGLE, _SCALE = 20.0, 3.0, 0.1, 0.1  # degrees, pixels, radians, share
-_VOLUME, _SPREAD = (8, 8, 16), 0.15
-_SURPRISE = 0.3
+_SURPRISE, _SPREAD = 0.3, 0.15
 
 
 def main(_) -> None:
@@ -204,17 +202,15 @@ def make_task() -> Task:
         keys = jax.random.split(key, len(batch["image"]))
         images, joints = jax.vmap(augment)(keys, batch["image"], batch["joints"])
 
-        spread = lambda joints: joint_heatmaps(joints, _VOLUME, _SPREAD)
-        wanted = jax.vmap(spread)(to_view(joints))
-        wanted = wanted / jnp.maximum(wanted.sum((1, 2, 3), keepdims=True), 1e-6)
+        places = to_view(joints)
 
         def loss(params):
             likelihoods = PoseEstimator().apply(
                 {"params": params}, images, method="likelihoods"
             )
-            surprise = -(wanted * likelihoods).sum((1, 2, 3)).mean()
-            distance = jnp.abs(read_joints(likelihoods) - to_view(joints)).mean()
-            return distance + _SURPRISE * surprise
+            distance = jnp.abs(mean_places(likelihoods) - places).mean()
+            surprises = surprise(likelihoods, places, spread=_SPREAD)
+            return distance + _SURPRISE * surprises.mean()
 
         value, gradients = jax.value_and_grad(loss)(state["params"])
         updates, optimizer_state = optimizer.update(

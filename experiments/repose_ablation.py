@@ -24,7 +24,8 @@ from volhuman.evaluation.tables import make_table
 from volhuman.repose.config import ReposeConfig, network_of
 from volhuman.repose.evaluate import perfect
 from volhuman.repose.measure import METRICS, Measured, measure_pairs, score_cells
-from volhuman.repose.train import WEIGHTS, open_pairs, train_network
+from volhuman.repose.pairs import open_pairs
+from volhuman.repose.train import WEIGHTS, train_network
 from volhuman.repose.weights import load_generator
 
 _DATA = flags.DEFINE_string("data_dir", "data", "Folder of the data sets.")
@@ -59,8 +60,8 @@ def main(_) -> None:
         for name, arm in ARMS.items()
     ]
     for _, config in runs:
-        if not (Path(config.workdir) / WEIGHTS).exists():
-            train_network(config)
+        # One that is done is compared with these options and written again.
+        train_network(config)
     estimator, label = load_pose_estimator(_ESTIMATOR.value)
     results = {name: [] for name in ARMS}
     for name, config in runs:

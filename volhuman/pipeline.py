@@ -10,7 +10,7 @@ import numpy as np
 from volhuman.body.model import pose_body
 from volhuman.data.images import read_photograph
 from volhuman.deform_and_learn.estimate import estimate_body, load_estimator
-from volhuman.deform_and_learn.find_person import find_person
+from volhuman.deform_and_learn.find_person import WHOLE, find_person
 from volhuman.deform_and_learn.registration import body_and_camera
 from volhuman.deform_and_learn.results import body_record
 
@@ -27,14 +27,17 @@ def body_of_photograph(path: str | Path) -> dict[str, Any]:
         path: The photograph.
 
     Returns:
-        What `body.json` holds: parameters, camera, crop, joints.
+        What `body.json` holds: parameters, camera, crop, joints; and "warnings", a
+        list of sentences.
 
     Raises:
         InputError: If the photograph cannot be used.
     """
     photograph, estimator = read_photograph(path), _load_estimator()
-    crop, _ = find_person(photograph)
+    crop, found_by = find_person(photograph)
+    warnings = [WHOLE] if found_by == "whole photograph" else []
     found = estimate_body(estimator, photograph.rgb, crop)
     params, camera = body_and_camera(estimator.model, found)
     posed = jax.tree.map(np.asarray, pose_body(estimator.model, params))
-    return body_record(estimator.model, params, camera, crop, posed)
+    record = body_record(estimator.model, params, camera, crop, posed)
+    return record | {"warnings": warnings}

@@ -72,6 +72,12 @@ def test_a_body_is_a_pytree_that_jit_takes(body):
     assert jax.jit(lambda b: b.template.sum())(body).shape == ()
 
 
+def test_a_first_load_while_compiling_keeps_arrays_and_no_tracers():
+    load_template.cache_clear()
+    jax.jit(lambda x: load_template().joints.sum() + x)(1.0)
+    assert not isinstance(load_template().joints, jax.core.Tracer)
+
+
 def random_rig(seed=0, vertices=30, shapes=3):
     generator = np.random.default_rng(seed)
     weights = generator.dirichlet(np.ones(NUM_JOINTS), vertices)

@@ -31,6 +31,7 @@ def _frames(outputs, count, *, box):
             # Someone larger, elsewhere.
             "joints": 1.3 * joints + [0.5, 0.2, 4.0],
             "subject": 9 + 2 * (number % 2),
+            "action": "Walking 1",
             "frame": number,
         }
         for number in range(count)
@@ -53,7 +54,7 @@ def test_who_is_found_as_they_are_differs_by_their_bone_lengths_alone(monkeypatc
     assert {n: len(v) for n, v in measured.values.items()} == dict.fromkeys(
         measured.values, 35
     )
-    assert set(measured.people) == {9, 11}
+    assert set(measured.people) == {"9 Walking 1", "11 Walking 1"}
     np.testing.assert_allclose(measured.values["PA-MPJPE, 17 joints"], 0, atol=0.05)
     # The truth keeps its size, the estimate gets the canonical one.
     plain = measured.values["MPJPE, 17 joints"]

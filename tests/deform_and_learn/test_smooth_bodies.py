@@ -66,10 +66,22 @@ def test_a_motion_is_read_back_as_it_was_seen(tmp_path):
         outputs = np.array(join_outputs(_standing(crop, (50 + 6 * number, 60), 40)))
         outputs[:69] = pose.reshape(-1)
         bodies.append(_body(outputs))
-    write_motion(tmp_path / "motion.npz", model, bodies, crops, rate=10)
+    centres = [np.array([80, 60])] * 4
+    write_motion(
+        tmp_path / "motion.npz", model, bodies, crops, centres=centres, rate=10
+    )
     motion = read_motion(tmp_path / "motion.npz")
     assert motion.rate == 10
     np.testing.assert_allclose(motion.pose[:, 1:22], [pose[:21]] * 4, atol=1e-5)
     np.testing.assert_allclose(motion.pose[:, 0], np.zeros((4, 3)), atol=1e-5)
     steps = np.diff(motion.translation, axis=0)
     np.testing.assert_allclose(steps, [[6 / 40, 0, 0]] * 3, atol=1e-5)
+
+
+def test_who_grows_in_the_middle_of_the_picture_does_not_move_aside(tmp_path):
+    model, crop = load_template(), _crop(960, 540, 900)
+    bodies = [_standing(crop, (960, 540), size) for size in (200, 300, 400)]
+    path = tmp_path / "motion.npz"
+    centres = [np.array([960, 540])] * 3
+    write_motion(path, model, bodies, [crop] * 3, centres=centres, rate=10)
+    np.testing.assert_allclose(read_motion(path).translation, 0, atol=1e-5)

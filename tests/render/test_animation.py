@@ -46,6 +46,15 @@ def test_gif_holds_the_frames_and_their_rate(tmp_path, without_video):
             np.testing.assert_allclose(picture, frame, atol=0.03)
 
 
+def test_a_fast_gif_leaves_frames_out_and_keeps_time(tmp_path, without_video):
+    (gif,) = write_animation(tmp_path, "fast", _frames(count=6), 120)
+    with Image.open(gif) as film:
+        assert film.n_frames == 2 and film.info["duration"] == 20
+        film.seek(1)
+        picture = np.asarray(film.convert("RGB")) / 255
+    np.testing.assert_allclose(picture, np.clip(_frames(count=6)[3], 0, 1), atol=0.03)
+
+
 def test_values_outside_the_range_are_clipped(tmp_path, without_video):
     frame = np.zeros((16, 16, 3))
     frame[:8], frame[8:] = 1.5, -0.5

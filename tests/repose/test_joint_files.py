@@ -1,5 +1,6 @@
 """Files of 3D joints: their forms agree, and what cannot be used is named."""
 
+import copy
 import json
 
 import jax
@@ -285,6 +286,39 @@ def test_what_cannot_be_used_is_named_in_one_sentence(tmp_path, content, words):
     assert text.startswith(str(path)) and "\n" not in text
     for word in words:
         assert word in text
+
+
+def test_what_estimators_write_for_a_missing_joint_is_missing(tmp_path):
+    joints = _pixels()[[POINT_INDEX[name] for name in COCO17]]
+    whole = {"unit": "pixels", "joint_set": "coco17", "joints": joints.tolist()}
+    nose, wrist = COCO17.index("nose"), COCO17.index("left_wrist")
+    expected = None
+    for nothing in (None, [0, 0, 0], [None, None, None], [float("nan")] * 3):
+        content = copy.deepcopy(whole)
+        content["joints"][nose] = nothing
+        points = read_joints(_write(tmp_path, content)).points
+        # Filled in: the same whatever stood for it, and not in the corner.
+        expected = points if expected is None else expected
+        np.testing.assert_array_equal(points, expected)
+        content["joints"][wrist] = nothing
+        with pytest.raises(InputError, match="left_wrist is missing"):
+            read_joints(_write(tmp_path, content))
+        frames = [whole["joints"], content["joints"]]
+        with pytest.raises(InputError, match=r"frame 1, left_wrist .*missing joint"):
+            read_joints(_write(tmp_path, whole | {"joints": frames}))
+
+
+def test_joints_relative_to_the_pelvis_are_a_target(tmp_path):
+    """As most 3D estimators give them: what a person shall do, not where they are."""
+    relative = FIGURE[:24] - FIGURE[PELVIS]
+    content = {"unit": "mm", "joint_set": "body24", "joints": relative.tolist()}
+    for extra in ({}, {"focal": 700, "centre": [1, 2]}):
+        path = _write(tmp_path, content | extra)
+        with pytest.raises(InputError, match=r"focal|relative to the pelvis"):
+            read_joints(path)
+        seen = read_joints(path, is_target=True)
+        np.testing.assert_allclose(seen.points[0, :24], relative, atol=1e-6)
+        assert seen.position is None
 
 
 def test_broken_npz_files_are_refused(tmp_path):

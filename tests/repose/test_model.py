@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from volhuman.errors import InputError
 from volhuman.repose.config import MEDIUM, PAPER, SMALL, ReposeConfig, network_of
 from volhuman.repose.describe import describe_networks
 from volhuman.repose.forward import picture_heatmaps, repose
@@ -175,11 +176,19 @@ def test_compositing_in_bfloat16_loses_no_voxel():
 def test_shortcuts_are_ours_alone():
     for name in ("small", "tiny", "medium", "paper"):
         ours = network_of(ReposeConfig(network=name))
-        published = network_of(ReposeConfig(network=name, published=True))
         assert ours.shortcuts == (name in ("small", "tiny"))
-        assert not published.shortcuts
+    assert not network_of(ReposeConfig(network="paper", published=True)).shortcuts
     with pytest.raises(ValueError, match="no shortcuts"):
         dataclasses.replace(SMALL, published=True)
+
+
+@pytest.mark.parametrize(
+    "options", [{"network": "medium"}, {"warp": "2d"}, {"pose": "2d"}]
+)
+def test_the_published_network_is_one_network(options):
+    config = ReposeConfig(**({"network": "paper", "published": True} | options))
+    with pytest.raises(InputError, match=r"published network's .*network=paper"):
+        network_of(config)
 
 
 def test_the_lift_sees_each_pixel_in_its_own_cell(network, params, joints):

@@ -20,6 +20,7 @@ from volhuman import main, pipeline
 from volhuman.body.pose_sampler import posed_joints, sample_pose
 from volhuman.body.skeleton import JOINT_NAMES
 from volhuman.body.template import load_template
+from volhuman.errors import InputError
 from volhuman.repose import paint as paint_module
 from volhuman.repose import predict, results
 from volhuman.repose.forward import repose
@@ -202,7 +203,7 @@ def test_the_picture_is_what_the_network_paints(
     assert run(arguments())[0] == 0
     config = predict.ReposeConfig(target=str(given / "other.json"))
     source = predict.read_sources(given / "photo.png", given / "photo.json")[0]
-    targets = predict._place(config, source)
+    targets = predict._place(config, source, predict._read_target(config, None))
     source = source.make_room(targets[:, :24, :2])
     side = network.image_size
     frames = list(
@@ -446,6 +447,12 @@ def test_a_motion_over_the_limit_is_refused(arguments, refused, given):
     refused(
         arguments(target=given / "motion.npz", max_frames=5), "6 frames", "max_frames"
     )
+
+
+def test_an_animation_over_the_memory_is_refused_before_it_is_painted():
+    predict._check_memory(500, 256)
+    with pytest.raises(InputError, match=r"GB of memory.*--config\.duration"):
+        predict._check_memory(10**9, 256)
 
 
 def test_weights_that_cannot_be_used_are_refused(arguments, refused, tmp_path, given):

@@ -13,7 +13,6 @@ from volhuman.repose import task as task_module
 from volhuman.repose import train as train_module
 from volhuman.repose.config import ReposeConfig
 from volhuman.repose.evaluate import SHEET, contact_sheet
-from volhuman.repose.parts import find_joint_set
 from volhuman.repose.run import run_repose
 from volhuman.repose.train import WEIGHTS
 from volhuman.repose.weights import load_generator
@@ -53,6 +52,10 @@ def test_training_goes_on_exports_and_is_measured(tiny, network, tmp_path, capsy
     assert run_repose(longer) == 0
     found, _ = load_generator(config.weights)
     assert found == network
+    exported = (tmp_path / "run" / WEIGHTS).read_bytes()
+    with pytest.raises(InputError, match=r"seed \(was 0, is 3\)"):
+        run_repose(dataclasses.replace(longer, mode="export", seed=3))
+    assert (tmp_path / "run" / WEIGHTS).read_bytes() == exported
     assert run_repose(dataclasses.replace(longer, mode="evaluate")) == 0
     scores = json.loads((tmp_path / "scores" / "scores.json").read_text("utf-8"))
     assert [row["name"] for row in scores["rows"]][:2] == [
@@ -78,6 +81,24 @@ def test_training_goes_on_exports_and_is_measured(tiny, network, tmp_path, capsy
     )
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("steps", 0),
+        ("accumulate", 0),
+        ("learning_rate", 0.0),
+        ("average", 1.0),
+        ("adversarial", -1.0),
+        ("seed", 2**70),
+    ],
+)
+def test_numbers_that_no_training_can_use_are_refused(option, value):
+    for mode in ("train", "export", "predict"):
+        config = ReposeConfig(mode=mode, schedule="cosine", **{option: value})
+        with pytest.raises(InputError, match=rf"--config\.{option} is .* expected"):
+            run_repose(config)
+
+
 def test_unknown_modes_are_refused():
     with pytest.raises(InputError, match="mode is 'paint'"):
         run_repose(ReposeConfig(mode="paint"))
@@ -85,15 +106,13 @@ def test_unknown_modes_are_refused():
 
 def test_the_sheet_has_a_row_for_each_pair_and_the_pose_in_it(joints):
     pictures = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
-    names = find_joint_set("body24").names
     sheet = contact_sheet(
         {
             "source": pictures,
             "painted": pictures,
             "target": pictures,
             "joints": joints[:2],
-        },
-        names,
+        }
     )
     assert sheet.shape == (2 * 256, 4 * 256, 3)
     figure = sheet[:256, 256:512]

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from volhuman.errors import InputError
+from volhuman.repose.paint import paint_frames
 from volhuman.repose.weights import load_generator, save_generator
 from volhuman.training.export import export_weights
 
@@ -33,7 +34,17 @@ def test_weights_of_something_else_are_refused(tmp_path):
         load_generator(path)
 
 
-def test_shipped_weights_paint_a_person_in_range():
+def test_shipped_weights_paint_a_person_elsewhere_and_leave_the_rest(joints):
     network, params = load_generator()
     assert network.image_size == 64
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
+    picture = np.full((64, 64, 3), 0.5, np.float32)
+    view = 2 * joints
+    picture[10:56, 26:38] = [0.8, 0.1, 0.1]  # someone in red, where the joints are
+    target = view[:1] + np.float32([16, 0, 0])
+    painted = next(paint_frames(network, params, picture[None], view[:1], target))
+    change = np.abs(painted.astype(int) - np.round(255 * picture)).max(-1)
+    reddish = lambda columns: (
+        painted[14:50, columns, 0].astype(int) - painted[14:50, columns, 1]
+    ).mean()
+    assert reddish(slice(42, 54)) > 20 > reddish(slice(0, 12))
+    assert change[:, :8].max() < 20

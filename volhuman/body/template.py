@@ -4,6 +4,7 @@ import functools
 from importlib import resources
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -49,22 +50,24 @@ def load_template() -> BodyModel:
     rows = np.arange(len(weights))[:, None]
     np.add.at(weights, (rows, arrays["weight_joints"].astype(np.int64)), values)
     weights /= weights.sum(1, keepdims=True)
-    return build_body(
-        name=str(arrays["name"]),
-        template=arrays["template"],
-        shape_dirs=arrays["shape_dirs"].astype(np.float32),
-        pose_dirs=None,
-        weights=weights,
-        joints=arrays["joints"],
-        joint_dirs=arrays["joint_dirs"],
-        faces=arrays["faces"],
-        uv=arrays["uv"].astype(np.float32),
-        faces_uv=arrays["faces_uv"].astype(np.int32),
-        mirror=arrays["mirror"].astype(np.int32),
-        landmarks=dict(
-            zip(arrays["landmark_names"].tolist(), arrays["landmark_vertices"].tolist())
-        ),
-    )
+    names, landmarks = (arrays[f"landmark_{kind}"] for kind in ("names", "vertices"))
+    # Arrays, and no tracers, also where the first call stands in a function that is
+    # being compiled: they are kept.
+    with jax.ensure_compile_time_eval():
+        return build_body(
+            name=str(arrays["name"]),
+            template=arrays["template"],
+            shape_dirs=arrays["shape_dirs"].astype(np.float32),
+            pose_dirs=None,
+            weights=weights,
+            joints=arrays["joints"],
+            joint_dirs=arrays["joint_dirs"],
+            faces=arrays["faces"],
+            uv=arrays["uv"].astype(np.float32),
+            faces_uv=arrays["faces_uv"].astype(np.int32),
+            mirror=arrays["mirror"].astype(np.int32),
+            landmarks=dict(zip(names.tolist(), landmarks.tolist())),
+        )
 
 
 def load_smpl(path: str | Path, *, num_shape: int = 10) -> BodyModel:

@@ -84,12 +84,14 @@ class Found:
     Attributes:
         path: The photograph.
         crop: The square around the person.
+        centre: `(2,)` the middle of the photograph in pixels.
         bodies: `(K, ...)` in view units of the crop, the likeliest first.
         meta: What is to be recorded.
     """
 
     path: Path
     crop: Crop
+    centre: np.ndarray
     bodies: Unknowns
     meta: dict
 
@@ -136,10 +138,16 @@ def _estimate_all(
         _check_bodies_folder(config)
     output = Path(config.output)
     if rate:
+        if config.hypotheses > 1:
+            raise InputError(
+                f"--config.hypotheses is {config.hypotheses}, but a film has one body "
+                "a frame; leave it out, or --config.smoothing to have photographs"
+            )
         for file in (MOTION, f"{FILM}.gif", f"{FILM}.mp4"):
             _check_absent(output / file, overwrite=config.overwrite)
     make_folder(output)
     names = output_names(photographs)
+    refused = []
     done: dict[str, Found] = {}
     progress = tqdm(
         zip(photographs, names, strict=True),
@@ -165,10 +173,10 @@ def _estimate_all(
                 progress.write(_write(config, estimator, folder, photograph, found))
         except InputError as error:
             progress.write(f"volhuman: {error}", file=sys.stderr)
-            names[names.index(name)] = ""
+            refused.append(name)
     if done:
-        _write_film(config, estimator, done, rate)
-    return exit_code(names.count(""), len(names))
+        _write_film(config, estimator, done, names, rate)
+    return exit_code(len(refused), len(names))
 
 
 def _check_bodies_folder(config: BodyConfig) -> None:
@@ -242,7 +250,7 @@ def _find_bodies(
                 "--config.refine=False"
             )
         meta["refined"] = True
-    return Found(path, crop, bodies, meta)
+    return Found(path, crop, np.array(shape[::-1]) / 2, bodies, meta)
 
 
 def _read_person(config: BodyConfig, path: Path, shape) -> EstimatedPerson:
@@ -295,26 +303,55 @@ def _write(
 
 
 def _write_film(
-    config: BodyConfig, estimator: Estimator, done: dict[str, Found], rate: float
+    config: BodyConfig,
+    estimator: Estimator,
+    done: dict[str, Found],
+    names: list[str],
+    rate: float,
 ) -> None:
-    """Smooths the likeliest bodies over time and writes them and their motion."""
+    """Smooths the likeliest bodies over time and writes them and their motion.
+
+    Where a frame was refused, the motion and the film of overlays hold the one before,
+    or at their beginning the first, so that they keep time.
+    """
     output = Path(config.output)
     # A turntable a frame would take longer than all the rest.
     config = dataclasses.replace(config, turntable_frames=0)
-    crops = [found.crop for found in done.values()]
-    bodies = [take_body(found.bodies, 0) for found in done.values()]
+    shown = _hold(names, done)
+    film = [done[name] for name in shown]
+    crops = [found.crop for found in film]
+    bodies = [take_body(found.bodies, 0) for found in film]
     if config.smoothing:
         bodies = smooth_film(bodies, crops, config.smoothing)
-    for (name, found), body in zip(done.items(), bodies, strict=True):
+    for name, found in done.items():
+        body = bodies[names.index(name)]
         alone = jax.tree.map(lambda leaf: leaf[None], body)
         single = dataclasses.replace(found, bodies=alone)
         photograph = read_photograph(found.path)
         print(_write(config, estimator, output / name, photograph, single))
     path = output / MOTION
-    write_motion(path, estimator.model, bodies, crops, rate=rate)
-    print(f"{path}: {len(bodies)} frames")
-    for path in write_animation(output, FILM, _overlays(output, done), rate):
+    centres = [found.centre for found in film]
+    write_motion(path, estimator.model, bodies, crops, centres=centres, rate=rate)
+    held = len(names) - len(done)
+    print(f"{path}: {len(bodies)} frames" + (f", {held} held" if held else ""))
+    try:
+        files = write_animation(output, FILM, _overlays(output, shown), rate)
+    except OSError as error:
+        raise InputError(
+            f"{output}: the film of overlays could not be written "
+            f"({error.strerror or error}); make room and add --config.overwrite=True"
+        ) from error
+    for path in files:
         print(f"{path}: the overlays as a film")
+
+
+def _hold(names: list[str], done: Iterable[str]) -> list[str]:
+    """For every name the last one that is done, and for the first ones the first."""
+    last, held = next(iter(done)), []
+    for name in names:
+        last = name if name in done else last
+        held.append(last)
+    return held
 
 
 def _overlays(output: Path, names: Iterable[str]) -> Iterator[np.ndarray]:

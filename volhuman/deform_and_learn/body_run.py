@@ -50,15 +50,16 @@ def run_body(config: BodyConfig) -> int:
 
 
 def evaluate_regressor(config: BodyConfig) -> None:
-    """Measures weights on the test people, and on Human3.6M where given; writes tables.
+    """Measures weights on the test people, or on Human3.6M; writes tables.
 
     Raises:
         InputError: If weights or data cannot be used, or results exist already.
     """
-    folder = Path(config.output)
-    check_writable(folder, overwrite=config.overwrite)
     if config.human36m:
         evaluate_human36m(config)
+        return
+    folder = Path(config.output)
+    check_writable(folder, overwrite=config.overwrite)
     network, variables = load_regressor(config.weights)
     people = open_people_of(config, _SPLIT)
     measured = measure_people(network, variables, people)

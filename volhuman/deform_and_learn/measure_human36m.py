@@ -57,7 +57,10 @@ def open_human36m(folder: str | Path, data_dir: str | Path) -> Source:
     """
     is_archive = (Path(folder) / ARCHIVES["test"]).exists()
     layout = "archive" if is_archive else "folders"
-    builder = prepare("volhuman_human36m", folder, data_dir, layout=layout)
+    # The subjects of the test alone are enough.
+    builder = prepare(
+        "volhuman_human36m", folder, data_dir, layout=layout, complete=False
+    )
     return builder.as_data_source("test")
 
 
@@ -69,10 +72,12 @@ def measure_human36m(
     Args:
         network: Sizes.
         variables: Of the regressor.
-        frames: Records with "image", "box", "keypoints", "joints" and "subject".
+        frames: Records with "image", "box", "keypoints", "joints", "subject" and
+            "action".
 
     Returns:
-        Errors in millimetres by protocol; the people are the subjects.
+        Errors in millimetres by protocol; the people are the recordings: subject and
+        action.
     """
     predict = make_predict(network, variables)
     joints_of = jax.jit(jax.vmap(_joints_17))
@@ -91,13 +96,13 @@ def measure_human36m(
                 for name, protocol in _PROTOCOLS.items()
             }
         )
-        people += [int(frame["subject"]) for frame in batch]
+        people += [f"{frame['subject']} {frame['action']}" for frame in batch]
     values = {n: np.concatenate([np.asarray(row[n]) for row in rows]) for n in rows[0]}
     return MeasuredBodies(values, np.array(people), "Human3.6M, Protocol #1")
 
 
 def score_human36m(measured: MeasuredBodies) -> dict[str, Score]:
-    """Means with intervals by column of a table."""
+    """Means with intervals, clustered by recording, by column of a table."""
     scores = {}
     for name, values in measured.values.items():
         metric, variant = name.split(", ")
@@ -112,7 +117,7 @@ def score_human36m(measured: MeasuredBodies) -> dict[str, Score]:
             alignment="similarity" if aligned else "pelvis",
             extra={} if aligned else {"scale": "bones of the mean training skeleton"},
         )
-        scores[protocol.label] = summarize(values, protocol)
+        scores[protocol.label] = summarize(values, protocol, groups=measured.people)
     return scores
 
 

@@ -69,32 +69,36 @@ def write_motion(
     bodies: Sequence[Unknowns],
     crops: Sequence[Crop],
     *,
+    centres: Sequence[np.ndarray],
     rate: float,
 ) -> None:
     """Writes bodies as a motion in the layout of AMASS, z up.
 
-    The camera stands level before the scene. How far away a person is cannot be seen in
-    weak perspective: the motion has none towards the camera.
+    The camera stands level before the scene and looks along the middle of the pictures.
+    How far away a person is cannot be seen in weak perspective: the motion has none
+    towards the camera.
 
     Args:
         path: `.npz` file; replaced where it exists.
         model: Body model.
         bodies: One a frame, in view units of its crop.
         crops: The crops.
+        centres: `(2,)` pixels, the middle of each picture.
         rate: Frames a second.
 
     Raises:
         InputError: If the file cannot be written.
     """
     poses, places = [], []
-    for body, crop in zip(bodies, crops, strict=True):
+    for body, crop, centre in zip(bodies, crops, centres, strict=True):
         params, camera = body_and_camera(model, body)
         half = float(crop.size) / 2
         root = _Z_UP_FROM_Y_UP @ FACING_CAMERA @ np.asarray(camera.rotation)
         pose = np.array(params.pose)
         pose[0] = matrix_to_axis_angle(jnp.asarray(root))
         poses.append(pose)
-        pixels = half * np.asarray(camera.translation) + crop.centre
+        # From where the camera looks, so that who comes nearer does not seem to move.
+        pixels = half * np.asarray(camera.translation) + crop.centre - centre
         places.append(np.append(pixels / (half * float(camera.scale)), 0))
     # From pixels downwards to metres upwards, from where the film begins.
     metres = (np.array(places) - places[0]) * [1, -1, 1]

@@ -18,6 +18,7 @@ from volhuman.checks import check_shape
 from volhuman.nn.convolution import PixelConv
 from volhuman.nn.normalization import GroupNorm
 from volhuman.nn.resnet import ResNetTrunk
+from volhuman.nn.soft_argmax import log_likelihoods, mean_places
 from volhuman.training.export import load_weights
 
 SIZE = 64
@@ -52,26 +53,13 @@ class PoseEstimator(nn.Module):
             `(B, 24, 3)` in the view cube: x and y over the picture, z away from the
             camera, 0 at the pelvis.
         """
-        return read_joints(self.likelihoods(images))
+        return mean_places(self.likelihoods(images))
 
     def likelihoods(self, images: jax.Array) -> jax.Array:
         """Logarithms of the likelihood `(B, H, W, D, 24)` of each joint's place."""
         check_shape("images", images, "B H W 3", H=SIZE, W=SIZE)
-        x = self.head(nn.relu(self.norm(self.trunk(2 * images - 1))))
-        flat = x.reshape(len(x), -1, NUM_JOINTS)
-        shape = (*x.shape[:3], self.slices, NUM_JOINTS)
-        return jax.nn.log_softmax(flat, axis=1).reshape(shape)
-
-
-def read_joints(likelihoods: jax.Array) -> jax.Array:
-    """Mean places `(B, J, 3)` of volumes of log likelihoods `(B, H, W, D, J)`."""
-    shares = jnp.exp(likelihoods)
-    places = []
-    for axis in ("x", "y", "z"):
-        n = shares.shape["yxz".index(axis) + 1]
-        centres = (2 * jnp.arange(n) + 1) / n - 1
-        places.append(jnp.einsum(f"byxzj,{axis}->bj", shares, centres))
-    return jnp.stack(places, axis=-1)
+        x = nn.relu(self.norm(self.trunk(2 * images - 1)))
+        return log_likelihoods(self.head(x), self.slices)
 
 
 def load_pose_estimator(path: str | Path = "") -> tuple[dict[str, Any], str]:

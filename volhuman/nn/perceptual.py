@@ -29,10 +29,11 @@ VggParams = dict[str, dict[str, jax.Array]]
 
 
 def load_vgg19(path: str | Path) -> tuple[VggParams, str]:
-    """Reads VGG19's convolutions from a `.npz` or `.safetensors` file.
+    """Reads VGG19's convolutions from a `.npz`, `.safetensors` or `.h5` file.
 
     Two layouts are known: torchvision's (`features.0.weight`, kernels OIHW) and Keras's
-    (`block1_conv1/kernel` or `block1_conv1_W_1:0`, kernels HWIO).
+    (`block1_conv1/kernel`, with or without `:0`, or `block1_conv1_W_1:0`; kernels
+    HWIO).
 
     Args:
         path: The file.
@@ -57,8 +58,8 @@ def load_vgg19(path: str | Path) -> tuple[VggParams, str]:
                 kernel = kernel.transpose(2, 3, 1, 0) if kernel.ndim == 4 else kernel
                 bias = _find(path, arrays, f"features.{position}.bias")
             else:
-                kernel = _find(path, arrays, f"{name}/kernel", f"{name}_W_1:0")
-                bias = _find(path, arrays, f"{name}/bias", f"{name}_b_1:0")
+                kernel = _find(path, arrays, *_keras_names(name, "kernel", "W"))
+                bias = _find(path, arrays, *_keras_names(name, "bias", "b"))
             if kernel.shape != (3, 3, channels, features) or bias.shape != (features,):
                 raise InputError(
                     f"{path}: {name} has kernel {kernel.shape} and bias {bias.shape}, "
@@ -69,6 +70,12 @@ def load_vgg19(path: str | Path) -> tuple[VggParams, str]:
             position, channels = position + 2, features
         position += 1  # the pooling layer
     return params, layout
+
+
+def _keras_names(layer: str, kind: str, letter: str) -> list[str]:
+    """What versions of Keras call an array of a layer; files have a group for it."""
+    names = [f"{layer}/{kind}", f"{layer}/{kind}:0", f"{layer}_{letter}_1:0"]
+    return names + [f"{layer}/{name}" for name in names]
 
 
 def _find(path, arrays: Mapping[str, np.ndarray], *names: str) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Writing sequences of pictures: GIF always, MP4 where ffmpeg's wheel is installed."""
 
 import importlib.util
+import math
 import os
 import warnings
 from collections.abc import Iterable
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+_GIF_RATE = 50
 
 
 def write_animation(folder: Path, stem: str, frames: Iterable[np.ndarray], rate: float):
@@ -17,7 +20,7 @@ def write_animation(folder: Path, stem: str, frames: Iterable[np.ndarray], rate:
         folder: Existing folder.
         stem: File name without suffix.
         frames: Pictures `(H, W, 3)` in [0, 1], all of one size.
-        rate: Frames per second.
+        rate: Frames per second; the GIF has 50 at most.
 
     Returns:
         The files written.
@@ -26,13 +29,15 @@ def write_animation(folder: Path, stem: str, frames: Iterable[np.ndarray], rate:
         np.round(np.clip(frame, 0, 1) * 255).astype(np.uint8) for frame in frames
     ]
     gif = folder / f"{stem}.gif"
-    first, *others = [Image.fromarray(picture) for picture in pictures]
+    # Shown at a tenth of their speed by browsers, faster ones leave frames out.
+    every = math.ceil(rate / _GIF_RATE)
+    first, *others = [Image.fromarray(picture) for picture in pictures[::every]]
     temporary = gif.with_name(f".{stem}.part.gif")
     first.save(
         temporary,
         save_all=True,
         append_images=others,
-        duration=round(1000 / rate),
+        duration=round(1000 * every / rate),
         loop=0,
         optimize=False,
     )

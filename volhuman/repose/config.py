@@ -37,7 +37,8 @@ class Network:
             "mirrored" for the published fit, which mirrors about half of the limbs.
         pose: "3d", or "2d" for the ablation: heat maps without depth.
         published: Reproduce the published network bit by bit where new training
-            should not: statistics a row, grids of 2n - 1 aligned at the corners.
+            should not: statistics a row, grids of 2n - 1 aligned at the corners, masks
+            and maps of `repose.published`. The geometry is that of the defaults.
     """
 
     image_size: int = 256
@@ -84,6 +85,12 @@ class Network:
             raise ValueError(
                 "the published network has no shortcuts; leave one of both"
             )
+        for name in ("image_size", "depth", "joint_set", "warp", "pose"):
+            default, value = getattr(type(self), name), getattr(self, name)
+            if self.published and value != default:
+                raise ValueError(
+                    f"the published network's {name} is {default}, not {value}"
+                )
 
     @property
     def volume_shape(self) -> tuple[int, int, int]:
@@ -94,7 +101,7 @@ class Network:
 
 PAPER = Network()
 
-# Half a million multiplications a voxel less: trains on one GPU within half an hour.
+# Half a million multiplications a voxel less, for one GPU.
 MEDIUM = Network(
     depth=32,
     channels=24,
@@ -218,7 +225,8 @@ class ReposeConfig(UseOptions):
         network: Preset of sizes: paper, medium, small or tiny.
         warp: "3d"; "2d" or "mirrored" for ablations.
         pose: "3d"; "2d" for the ablation.
-        published: Network with the quirks of the published one, for imported weights.
+        published: Network with the quirks of the published one, for imported weights:
+            network "paper" with the warp and pose "3d" alone.
         workdir: Folder of the training run.
         data_dir: Folder of the data sets.
         num_people: People in the data set; 0 for the only one that is built.
@@ -243,7 +251,11 @@ class ReposeConfig(UseOptions):
         accumulate: Steps whose gradients are averaged into one update: `accumulate`
             batches of `batch_size` act as one large batch.
         remat: Compute activations again for the gradient: less memory, more time.
-        num_devices: Devices to train on, 0 for all.
+        num_devices: Devices of every host to train on, 0 for all.
+        coordinator: Address host:port of the first process when several train together;
+            empty for one process.
+        num_processes: Number of processes; read with `coordinator` only.
+        process_id: Number of this process, from 0; read with `coordinator` only.
     """
 
     task: str = "repose"
@@ -273,6 +285,35 @@ class ReposeConfig(UseOptions):
     accumulate: int = 1
     remat: bool = False
     num_devices: int = 0
+    coordinator: str = ""
+    num_processes: int = 1
+    process_id: int = 0
+
+
+_RANGES = {
+    "steps": (1, 10**9),
+    "batch_size": (1, 10**6),
+    "seed": (0, 2**32 - 1),
+    "learning_rate": (1e-9, 1.0),
+    "perceptual": (0.0, 1e6),
+    "adversarial": (0.0, 1e6),
+    "average": (0.0, 0.999999),
+    "accumulate": (1, 10**6),
+}
+
+
+def check_ranges(config: ReposeConfig) -> None:
+    """Refuses numbers that no training can use.
+
+    Raises:
+        InputError: Naming the option, its value and what is expected.
+    """
+    for option, (least, most) in _RANGES.items():
+        value = getattr(config, option)
+        if not least <= value <= most:
+            raise InputError(
+                f"--config.{option} is {value}, expected {least:g} to {most:g}"
+            )
 
 
 def training_options(config: ReposeConfig) -> dict[str, bool | int | float | str]:
@@ -297,10 +338,15 @@ def network_of(config: ReposeConfig) -> Network:
                 f"{', '.join(allowed)}"
             )
     network = find_network(config.network)
-    return dataclasses.replace(
-        network,
-        shortcuts=network.shortcuts and not config.published,
-        warp=config.warp,
-        pose=config.pose,
-        published=config.published,
-    )
+    try:
+        return dataclasses.replace(
+            network,
+            warp=config.warp,
+            pose=config.pose,
+            published=config.published,
+        )
+    except ValueError as error:
+        raise InputError(
+            f"{error}; with --config.published=True give --config.network=paper and "
+            "leave warp and pose"
+        ) from error

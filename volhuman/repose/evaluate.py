@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from volhuman.body.skeleton import JOINT_NAMES
 from volhuman.data.images import write_png
 from volhuman.evaluation.pose_estimator import load_pose_estimator
 from volhuman.evaluation.protocol import NotAvailable
@@ -13,9 +14,8 @@ from volhuman.evaluation.tables import make_table
 from volhuman.repose.completion import complete_figure
 from volhuman.repose.config import ReposeConfig
 from volhuman.repose.measure import Measured, measure_pairs, score_cells
-from volhuman.repose.parts import find_joint_set
+from volhuman.repose.pairs import open_pairs
 from volhuman.repose.results import draw_figure, enlarge
-from volhuman.repose.train import open_pairs
 from volhuman.repose.weights import load_generator
 
 SHEET = "pairs.png"
@@ -53,8 +53,7 @@ def evaluate_network(config: ReposeConfig) -> int:
         bare_body=NotAvailable("not applicable", "pictures are compared, not bodies"),
     )
     write_table(folder, table, overwrite=config.overwrite)
-    joint_names = find_joint_set(network.joint_set).names
-    write_png(folder / SHEET, contact_sheet(measured.pictures, joint_names))
+    write_png(folder / SHEET, contact_sheet(measured.pictures))
     print(markdown(table))
     print(f"{folder}: scores.json, scores.csv, scores.md, {SHEET}")
     return 0
@@ -67,14 +66,11 @@ def perfect(measured: Measured) -> Measured:
     return dataclasses.replace(measured, values=values)
 
 
-def contact_sheet(
-    pictures: dict[str, np.ndarray], joint_names: tuple[str, ...]
-) -> np.ndarray:
+def contact_sheet(pictures: dict[str, np.ndarray]) -> np.ndarray:
     """Puts input, wanted pose, result and truth side by side, one pair a row.
 
     Args:
         pictures: As in `Measured`.
-        joint_names: Names of the joints.
 
     Returns:
         `(H, W, 3)` in [0, 1], each picture at least 256 pixels high.
@@ -84,7 +80,7 @@ def contact_sheet(
         *(pictures[name] for name in ("source", "painted", "target", "joints")),
         strict=True,
     ):
-        named = {name: joints[None, n] for n, name in enumerate(joint_names)}
+        named = {name: joints[None, n] for n, name in enumerate(JOINT_NAMES)}
         figure = draw_figure(np.full_like(source, 0.93), complete_figure(named)[0])
         row = [enlarge(source), figure, enlarge(painted), enlarge(target)]
         rows.append(np.concatenate(row, axis=1))

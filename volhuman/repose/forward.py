@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from volhuman.repose import published
 from volhuman.repose.config import Network
 from volhuman.repose.model import Generator
 from volhuman.repose.parts import (
@@ -44,10 +45,10 @@ def repose(
     Returns:
         What `Generator` returns.
     """
-    person = observe_person(network, params, images, source_joints, noise, remat=remat)
-    painted = perform_pose(
-        network, params, person, source_joints, target_joints, remat=remat
-    )
+    masks = source_masks(network, source_joints)
+    maps, heatmaps = target_geometry(network, source_joints, target_joints)
+    person = observe_person(network, params, images, masks, noise, remat=remat)
+    painted = perform_pose(network, params, person, masks, maps, heatmaps, remat=remat)
     return person | painted
 
 
@@ -55,7 +56,7 @@ def observe_person(
     network: Network,
     params: dict,
     images: jax.Array,
-    source_joints: jax.Array,
+    masks: jax.Array,
     noise: jax.Array,
     *,
     remat: bool = False,
@@ -66,7 +67,7 @@ def observe_person(
         network: As of `repose`, like the others.
         params: Parameters.
         images: Photographs.
-        source_joints: Joints in them.
+        masks: Of `source_masks`.
         noise: Noise.
         remat: As in `Generator`.
 
@@ -74,11 +75,7 @@ def observe_person(
         What `Generator.observe` returns.
     """
     return Generator(network, remat).apply(
-        {"params": params},
-        images,
-        _source_masks(network, source_joints),
-        noise,
-        method="observe",
+        {"params": params}, images, masks, noise, method="observe"
     )
 
 
@@ -86,8 +83,9 @@ def perform_pose(
     network: Network,
     params: dict,
     person: dict[str, jax.Array],
-    source_joints: jax.Array,
-    target_joints: jax.Array,
+    masks: jax.Array,
+    maps: jax.Array,
+    heatmaps: jax.Array,
     *,
     remat: bool = False,
 ) -> dict[str, jax.Array]:
@@ -97,32 +95,27 @@ def perform_pose(
         network: As of `repose`, like the others.
         params: Parameters.
         person: From `observe_person`.
-        source_joints: Joints in the photographs.
-        target_joints: Joints of the wanted pose.
+        masks: Of `source_masks`.
+        maps: Of `target_geometry`, like the heat maps.
+        heatmaps: The target poses.
         remat: As in `Generator`.
 
     Returns:
         What `Generator.perform` returns.
     """
-    joint_set, size = find_joint_set(network.joint_set), network.image_size
-    source = view_from_pixels(source_joints, size)
-    target = view_from_pixels(target_joints, size)
-    maps = functools.partial(part_maps, joint_set=joint_set, warp=network.warp)
-    heatmaps = functools.partial(
-        pose_heatmaps, shape=network.volume_shape, flat=network.pose == "2d"
-    )
     return Generator(network, remat).apply(
-        {"params": params},
-        person,
-        _source_masks(network, source_joints),
-        jax.vmap(jax.vmap(maps, (0, None)))(source, target),
-        jax.vmap(heatmaps)(target),
-        method="perform",
+        {"params": params}, person, masks, maps, heatmaps, method="perform"
     )
 
 
-def _source_masks(network, source_joints):
-    """Part masks `(B, S, P, h, w, d)` in the photographs."""
+def source_masks(network: Network, source_joints: jax.Array) -> jax.Array:
+    """Part masks `(B, S, P, h, w, d)` of joints `(B, S, J, 3)` in the photographs.
+
+    The published network's are drawn on the host, and have no derivatives.
+    """
+    if network.published:
+        shape = (*source_joints.shape[:2], 10, *published.SHAPE)
+        return _on_host(published.source_masks, _float(shape), source_joints)
     masks = functools.partial(
         part_masks,
         shape=network.volume_shape,
@@ -131,6 +124,49 @@ def _source_masks(network, source_joints):
     )
     source = view_from_pixels(source_joints, network.image_size)
     return jax.vmap(jax.vmap(masks))(source)
+
+
+def target_geometry(
+    network: Network, source_joints: jax.Array, target_joints: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Where each part reads in the photographs, and the heat maps of the target.
+
+    Args:
+        network: Sizes.
+        source_joints: `(B, S, J, 3)`.
+        target_joints: `(B, J, 3)`.
+
+    Returns:
+        Maps `(B, S, P, 3, 4)` and heat maps `(B, h, w, d, J)`. The published network's
+        are computed on the host, and have no derivatives.
+    """
+    if network.published:
+        count, sources, joints, _ = source_joints.shape
+        likes = (
+            _float((count, sources, 10, 3, 4)),
+            _float((count, *published.SHAPE, joints)),
+        )
+        joints = source_joints, target_joints
+        return _on_host(published.target_geometry, likes, *joints)
+    joint_set, size = find_joint_set(network.joint_set), network.image_size
+    source = view_from_pixels(source_joints, size)
+    target = view_from_pixels(target_joints, size)
+    maps = functools.partial(part_maps, joint_set=joint_set, warp=network.warp)
+    heatmaps = functools.partial(
+        pose_heatmaps, shape=network.volume_shape, flat=network.pose == "2d"
+    )
+    return (
+        jax.vmap(jax.vmap(maps, (0, None)))(source, target),
+        jax.vmap(heatmaps)(target),
+    )
+
+
+def _float(shape: tuple[int, ...]) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+
+def _on_host(function, likes, *joints):
+    return jax.pure_callback(function, likes, *jax.lax.stop_gradient(joints))
 
 
 def picture_heatmaps(network: Network, joints: jax.Array) -> jax.Array:

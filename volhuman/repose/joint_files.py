@@ -10,13 +10,15 @@ Four forms are recognised from their content:
 * `{"unit": "pixels", "joints": {name: [x, y, z]}}`: pixels of the photograph and depth
   in pixels from the pelvis; "focal" and "centre" may be added;
 * either of the last two with `"joint_set"` and joints as a list of [x, y, z] in its
-  order, or a list of frames of such lists; also as the arrays of an `.npz` file.
+  order, or a list of frames of such lists; also as the arrays of an `.npz` file. There,
+  null, NaN and in pixels exactly [0, 0, 0] stand for a missing joint.
 
 Joints that a format lacks are filled in (`repose.completion`); names that the figure
 does not have are left out.
 """
 
 import dataclasses
+import math
 import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -76,15 +78,17 @@ class Seen:
         position: `(T, 3)` the pelvis in camera axes, in the unit of the file; None for
             files in pixels, which do not tell how far away somebody is.
         rate: Frames a second; None where unknown.
+        warnings: Sentences about how the joints were found.
     """
 
     points: np.ndarray
     lens: Lens
     position: np.ndarray | None
     rate: float | None
+    warnings: tuple[str, ...] = ()
 
 
-def read_joints(path: str | Path) -> Seen:
+def read_joints(path: str | Path, *, is_target: bool = False) -> Seen:
     """Reads the joints of one person.
 
     Joints in mm or m become pixels by `x = f X / Z + c` with the depth
@@ -93,6 +97,8 @@ def read_joints(path: str | Path) -> Seen:
     Args:
         path: `.json`, or `.npz` with the arrays `joints`, `unit`, `joint_set` and the
             optional `focal`, `centre` and `fps`.
+        is_target: The place in the photograph does not matter: joints in mm or m
+            without a camera, or relative to the pelvis, will do.
 
     Returns:
         The person; T is 1 but for lists of frames.
@@ -116,8 +122,12 @@ def read_joints(path: str | Path) -> Seen:
             f"{path}: the unit is {content['unit']!r}, expected {', '.join(UNITS)}"
         )
     given = _named_joints(content, path)
-    build = _from_pixels if content["unit"] == "pixels" else _from_metric
-    seen = build(given, content, path)
+    if content["unit"] == "pixels":
+        seen = _from_pixels(given, content, path)
+    elif is_target and _is_without_place(given, content):
+        seen = _from_pixels(given, {}, path)  # any unit will do
+    else:
+        seen = _from_metric(given, content, path)
     rate = content.get("fps")
     if rate is not None and not 0 < number(rate, path, "fps") < np.inf:
         raise InputError(f"{path}: fps is {rate}, expected a number above 0")
@@ -172,7 +182,9 @@ def seen_of_body(content: Mapping[str, Any], path: Path) -> Seen:
         pixels[name] = screen * [1, 1, crop.size / 2]
     points = complete_figure(pixels)
     points[..., 2] -= points[:, PELVIS, None, 2]
-    return Seen(points, Lens(), None, None)
+    warnings = content.get("warnings", [])
+    known = tuple(map(str, warnings)) if isinstance(warnings, list) else ()
+    return Seen(points, Lens(), None, None, known)
 
 
 def _from_pixels(given: dict, content: dict, path: Path) -> Seen:
@@ -183,6 +195,12 @@ def _from_pixels(given: dict, content: dict, path: Path) -> Seen:
     points = complete_figure({k: unproject(lens, joint) for k, joint in given.items()})
     points[..., 2] -= points[:, PELVIS, None, 2]
     return Seen(points, lens, None, None)
+
+
+def _is_without_place(given: dict, content: dict) -> bool:
+    """Tells whether there is no camera, or joints lie around it."""
+    nearest = min(joint[:, 2].min() for joint in given.values())
+    return "focal" not in content or nearest < _NEAREST
 
 
 def _from_metric(given: dict, content: dict, path: Path) -> Seen:
@@ -266,28 +284,59 @@ def _named_joints(content: dict, path: Path) -> dict[str, np.ndarray]:
             f"(frames, {len(order)}, 3) for {content['joint_set']}"
         )
     frames = frames.reshape(-1, len(order), 3)
-    bad = np.argwhere(~(np.abs(frames) < _LARGEST).all(-1))
-    if len(bad):
-        frame, joint = bad[0]
-        raise InputError(
-            f"{path}: frame {frame}, {order[joint] or f'joint {joint}'} is "
-            f"{frames[frame, joint].tolist()}, expected finite numbers; remove the "
-            "frame or estimate the joint again"
-        )
-    given = {n: frames[:, i] for i, n in enumerate(order) if n in _KNOWN}
+    used = [i for i, name in enumerate(order) if name in _KNOWN]
+    frames, names = frames[:, used], [order[i] for i in used]
+    missing = np.isnan(frames).all(-1)
+    if content["unit"] == "pixels":  # in mm it may be the pelvis
+        missing |= (frames == 0).all(-1)
+    _check_frames(frames, missing, names, path)
+    # What is filled in is filled in for all frames.
+    given = {n: frames[:, i] for i, n in enumerate(names) if not missing[:, i].any()}
     return _check_complete(given, (), path)
+
+
+def _check_frames(frames, missing, names: Sequence[str], path: Path) -> None:
+    """Refuses numbers that are no joints, and joints that miss in some frames only."""
+    bad = ~missing & ~(np.abs(frames) < _LARGEST).all(-1)
+    needed = np.array([name in REQUIRED for name in names])
+    gone = missing & needed & ~missing.all(0)
+    for is_wrong, text in (
+        (bad, "expected finite numbers"),
+        (gone, "which stands for a missing joint"),
+    ):
+        if is_wrong.any():
+            frame, joint = np.argwhere(is_wrong)[0]
+            raise InputError(
+                f"{path}: frame {frame}, {names[joint]} is "
+                f"{frames[frame, joint].tolist()}, {text}; remove the frame or "
+                "estimate the joint again"
+            )
 
 
 def _as_array(joints: list | np.ndarray, path: Path) -> np.ndarray:
     if isinstance(joints, np.ndarray) and joints.dtype.kind not in "iuf":
         raise InputError(f"{path}: joints are {joints.dtype}, expected numbers")
+    nothing = [math.nan] * 3
     try:
+        if isinstance(joints, list):
+            joints = [_known(item, nothing) for item in joints]
         return np.asarray(joints, np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"{path}: joints are no table of numbers ({error}); give [x, y, z] for "
             "every joint"
         ) from error
+
+
+def _known(item: object, nothing: list[float]) -> object:
+    """A joint or a frame of joints, whose null ones become numbers that are none."""
+    if item is None:
+        return nothing
+    if isinstance(item, list) and any(x is None or isinstance(x, list) for x in item):
+        if all(x is None for x in item) and len(item) == len(nothing):
+            return nothing
+        return [_known(x, nothing) for x in item]
+    return item
 
 
 def _from_names(joints: object, path: Path) -> dict[str, np.ndarray]:

@@ -6,6 +6,7 @@ area under the curve of correct joints up to 150 mm.
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,10 +23,13 @@ from volhuman.evaluation.pose_estimator import (
 from volhuman.evaluation.poses import AUC_LIMIT, auc_continuous
 from volhuman.evaluation.protocol import NotAvailable, Protocol, Score, summarize
 from volhuman.repose.config import Network
+from volhuman.repose.paint import paint_pairs
+from volhuman.repose.pairs import make_reader
 from volhuman.repose.parts import view_from_pixels
-from volhuman.repose.task import FIELDS, paint_batch, picture_metrics, picture_pair
+from volhuman.repose.task import picture_metrics, picture_pair
 
 METRICS = ("SSIM", "SSIM foreground", "pose AUC", "L1")
+_KEPT = ("joints_body", "person")
 _NO_ESTIMATOR = NotAvailable(
     "not computed",
     "the pose score needs an estimator: train one with experiments/pose_estimator.py "
@@ -43,7 +47,7 @@ class Measured:
         people: `(N,)` the person of each pair.
         data: Name of data set and split.
         pictures: The first pairs' "source", "painted", "target" `(K, H, W, 3)` in
-            [0, 1], and "joints" `(K, J, 3)` of the target in pixels.
+            [0, 1], and "joints" `(K, 24, 3)` of the target in pixels.
     """
 
     values: dict[str, np.ndarray]
@@ -75,26 +79,27 @@ def measure_pairs(
         num_pictures: Pairs whose pictures are kept.
     """
 
-    measure = jax.jit(
-        lambda batch, key: _measure_batch(network, params, estimator, batch, key)
-    )
+    measure = jax.jit(functools.partial(_measure_batch, network.image_size, estimator))
     loader = make_loader(
         pairs,
         batch_size=batch_size,
         seed=0,
         num_epochs=1,
         shuffle=False,
-        transform=_keep,
+        transform=functools.partial(_read, make_reader(network, keep=_KEPT)),
     )
     rows, kept, people = [], [], []
     for number, batch in enumerate(loader):
         people.extend(batch.pop("person"))
-        key = jax.random.fold_in(jax.random.key(seed), number)
-        values, pictures = measure(_full(batch, batch_size), key)
         count = len(batch["joints_target"])
+        batch, painted = _full(batch, batch_size), None
+        if params is not None:
+            key = jax.random.fold_in(jax.random.key(seed), number)
+            painted = paint_pairs(network, params, batch, key)
+        values, pictures = measure(batch, painted)
         rows.append({name: np.asarray(v)[:count] for name, v in values.items()})
         if number * batch_size < num_pictures:
-            pictures["joints"] = batch["joints_target"]
+            pictures["joints"] = batch["figure"]
             kept.append({n: np.asarray(p)[:count] for n, p in pictures.items()})
     join = lambda parts: {n: np.concatenate([p[n] for p in parts]) for n in parts[0]}
     shown = {name: pictures[:num_pictures] for name, pictures in join(kept).items()}
@@ -103,13 +108,15 @@ def measure_pairs(
     return Measured(join(rows), np.array(people), name, shown)
 
 
-def _measure_batch(network, params, estimator, batch, key):
-    """Numbers and pictures of one batch."""
+def _read(read, record: dict, generator: np.random.Generator) -> dict:
+    """Adds the 24 joints of the target, whatever joints the network reads."""
+    return read(record, generator) | {"figure": record["joints_target"]}
+
+
+def _measure_batch(side, estimator, batch, painted):
+    """Numbers and pictures of one batch; the source is measured where none is given."""
     source, target = picture_pair(batch)
-    painted = source
-    if params is not None:
-        noise = jax.random.normal(key, (*source.shape[:3], 1))
-        painted = paint_batch(network, params, batch, source, noise)
+    painted = source if painted is None else painted
     compared = picture_metrics(painted, target, batch["mask_target"])
     numbers = {
         "SSIM": compared["ssim"],
@@ -117,18 +124,18 @@ def _measure_batch(network, params, estimator, batch, key):
         "L1": compared["l1"],
     }
     if estimator is not None:
-        distances = _estimated_distances(network, estimator, batch, painted, target)
+        distances = _estimated_distances(side, estimator, batch, painted, target)
         numbers["pose AUC"] = auc_continuous(distances)
     pictures = {"source": source, "painted": painted, "target": target}
     return numbers, {name: (p + 1) / 2 for name, p in pictures.items()}
 
 
-def _estimated_distances(network, estimator, batch, painted, target):
+def _estimated_distances(side, estimator, batch, painted, target):
     """Millimetres between the poses found in the painted and in the true picture."""
     found = estimate_joints(estimator, (painted + 1) / 2)
     wanted = estimate_joints(estimator, (target + 1) / 2)
     # The true joints say how many millimetres a pixel has.
-    true = view_from_pixels(batch["joints_target"], network.image_size)
+    true = view_from_pixels(batch["figure"], side)
     millimetres = 1000 * bone_lengths(batch["joints_body"]).sum(-1)
     unit = millimetres / bone_lengths(true).sum(-1)
     return pose_distances(found, wanted, unit * bone_lengths(wanted).sum(-1))
@@ -177,10 +184,6 @@ def _protocols(data, estimator):
         "pose AUC": make("pose AUC", "continuous", True, poses, "pelvis"),
         "L1": make("L1", "rgb", False, {}),
     }
-
-
-def _keep(record: dict, generator: np.random.Generator) -> dict:
-    return {name: record[name] for name in (*FIELDS, "joints_body", "person")}
 
 
 def _full(batch, size):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 import sys
 from importlib import metadata, resources
 from pathlib import Path
@@ -23,7 +24,7 @@ from volhuman.repose.parts import find_joint_set
 from volhuman.repose.results import FILES, compare, write_result
 from volhuman.repose.retarget import FACINGS, PROPORTIONS, Placement, place_target
 from volhuman.repose.sources import Source, are_inside, read_sources
-from volhuman.repose.targets import Sampling, read_target
+from volhuman.repose.targets import Sampling, Target, read_target
 from volhuman.repose.weights import SHIPPED, load_generator
 
 _OPTIONS = (
@@ -37,6 +38,8 @@ _OPTIONS = (
     "max_frames",
     "seed",
 )
+# Frames are held as pictures of the network, of the GIF and of the video.
+_BYTES_A_PIXEL = 20
 
 
 def repose_photographs(
@@ -62,10 +65,13 @@ def repose_photographs(
     check_replaceable(folder, FILES, overwrite=config.overwrite)
     network, params = load_generator(config.weights)
     first, *others = read_sources(config.input, config.keypoints, estimate)
-    targets = _place(config, first, estimate)
+    target = _read_target(config, estimate)
+    targets = _place(config, first, target)
     first = first.make_room(targets[:, :NUM_JOINTS, :2])
     targets = crop_joints(targets, first.crop, network.image_size)
-    warnings = _judge(config, [first, *others], targets, network.image_size)
+    _check_memory(len(targets), network.image_size)
+    warnings = [f"{Path(config.target).name}: {text}" for text in target.warnings]
+    warnings += _judge(config, [first, *others], targets, network.image_size)
     for warning in warnings:
         print(f"volhuman: warning: {warning}", file=sys.stderr)
     frames = _paint(config, network, params, [first, *others], targets)
@@ -122,8 +128,8 @@ def check_config(config: ReposeConfig, *, can_estimate: bool = False) -> None:
             )
 
 
-def _place(config: ReposeConfig, source: Source, estimate=None) -> np.ndarray:
-    """The joints `(T, 29, 3)` that the target asks for, in the photograph."""
+def _read_target(config: ReposeConfig, estimate: EstimateBody | None) -> Target:
+    """What the person shall do."""
     sampling = {f.name: getattr(config, f.name) for f in dataclasses.fields(Sampling)}
     target = read_target(config.target, Sampling(**sampling), estimate)
     if config.travel and target.path is None:
@@ -133,8 +139,25 @@ def _place(config: ReposeConfig, source: Source, estimate=None) -> np.ndarray:
         )
     if not figure_size(target.points).any():
         raise InputError(f"{config.target}: all joints are at one place; give others")
+    return target
+
+
+def _place(config: ReposeConfig, source: Source, target: Target) -> np.ndarray:
+    """The joints `(T, 29, 3)` that the target asks for, in the photograph."""
     options = {f.name: getattr(config, f.name) for f in dataclasses.fields(Placement)}
     return place_target(source.seen, target, Placement(**options))
+
+
+def _check_memory(num_frames: int, side: int) -> None:
+    """Refuses animations that this machine cannot hold while it writes them."""
+    needed = num_frames * side**2 * _BYTES_A_PIXEL
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > installed / 2:
+        raise InputError(
+            f"{num_frames} frames of {side} x {side} pixels take about "
+            f"{needed / 1e9:.0f} GB of memory, more than half of this machine's "
+            f"{installed / 1e9:.0f}; take a part with --config.duration=SECONDS"
+        )
 
 
 def _judge(config, sources: list[Source], targets: np.ndarray, side: int) -> list[str]:

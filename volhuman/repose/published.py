@@ -14,6 +14,41 @@ SIZE = 256
 SHAPE = (64, 64, 32)
 _STEP = np.array([4.0, 4.0, 8.0])  # pixels a voxel along y, x and z
 _PADDED = (65, 65, 33)
+_MIDDLE = np.array([0.0, 0.0, SIZE / 2], np.float32)  # their depth of the pelvis
+
+
+def source_masks(source_joints: np.ndarray) -> np.ndarray:
+    """What `forward.source_masks` is for other networks.
+
+    Args:
+        source_joints: `(B, S, 19, 3)` as in `forward.repose`: depth 0 at the pelvis.
+
+    Returns:
+        `(B, S, 10, 64, 64, 32)`.
+    """
+    joints = np.asarray(source_joints) + _MIDDLE
+    return np.stack([[stamped_masks(j) for j in person] for person in joints])
+
+
+def target_geometry(
+    source_joints: np.ndarray, target_joints: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `forward.target_geometry` is for other networks.
+
+    Args:
+        source_joints: `(B, S, 19, 3)` as in `forward.repose`.
+        target_joints: `(B, 19, 3)`.
+
+    Returns:
+        Maps `(B, S, 10, 3, 4)` and heat maps `(B, 64, 64, 32, 19)`.
+    """
+    sources = np.asarray(source_joints) + _MIDDLE
+    targets = np.asarray(target_joints) + _MIDDLE
+    maps = [
+        [view_maps(least_squares_maps(source, target)) for source in person]
+        for person, target in zip(sources, targets, strict=True)
+    ]
+    return np.array(maps), np.stack([heatmaps(target) for target in targets])
 
 
 def stamped_masks(joints: np.ndarray) -> np.ndarray:

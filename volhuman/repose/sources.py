@@ -63,7 +63,7 @@ class Source:
         """Sentences about what is unlikely to work."""
         height, width = self.photograph.rgb.shape[:2]
         outside = ~are_inside(self.joints[:NUM_JOINTS], (width, height))
-        sentences = list(self.photograph.warnings)
+        sentences = [*self.photograph.warnings, *self.seen.warnings]
         if outside.any():
             first = POINT_NAMES[int(np.argmax(outside))]
             sentences.append(

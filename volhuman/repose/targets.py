@@ -42,11 +42,13 @@ class Target:
         path: `(T, 3)` the pelvis in the same axes and unit up to a constant, or None
             where the file does not tell.
         is_seen: A camera saw it, so that its heading is that of a picture.
+        warnings: Sentences about how it was found.
     """
 
     points: np.ndarray
     path: np.ndarray | None
     is_seen: bool
+    warnings: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,7 +98,7 @@ def read_target(
         return _from_motion(read_motion(path), sampling, path)
     if kind == "pose":
         return Target(pose_figure(_read_pose(path)[None]), None, False)
-    return _from_seen(read_joints(path), sampling, path)
+    return _from_seen(read_joints(path, is_target=True), sampling, path)
 
 
 def _kind(path: Path) -> str:
@@ -186,7 +188,7 @@ def _from_seen(seen: Seen, sampling: Sampling, path: Path) -> Target:
     )
     points = _upright(_mix(seen.points, before, after, share))
     if seen.position is None:
-        return Target(points, None, True)
+        return Target(points, None, True, seen.warnings)
     # From pixels back to the unit of the path.
     unit = _mix(seen.position[:, 2:], before, after, share) * seen.lens.inverse_focal
     position = _mix(seen.position, before, after, share) * _UPRIGHT
@@ -202,7 +204,10 @@ def _from_folder(folder: Path, sampling: Sampling) -> Target:
             f"{folder}: holds no .json file; put one joint file a frame into it"
         )
     first, _, _ = _frames(len(files), sampling.fps, sampling, folder)
-    frames = [_from_seen(read_joints(files[n]), Sampling(), files[n]) for n in first]
+    frames = [
+        _from_seen(read_joints(files[n], is_target=True), Sampling(), files[n])
+        for n in first
+    ]
     several = next((f for f, t in zip(first, frames) if len(t.points) > 1), None)
     if several is not None:
         raise InputError(f"{files[several]}: holds several frames, expected one a file")

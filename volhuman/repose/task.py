@@ -24,6 +24,7 @@ from volhuman.repose.losses import (
     kernel_decay,
 )
 from volhuman.repose.model import Discriminator
+from volhuman.repose.pairs import FIELDS
 from volhuman.repose.parts import find_joint_set
 from volhuman.training.optimizer import (
     adam,
@@ -34,8 +35,6 @@ from volhuman.training.optimizer import (
 from volhuman.training.parallel import average
 from volhuman.training.task import Batch, Task
 
-FIELDS = ("image_source", "image_target", "mask_target", "joints_source")
-FIELDS += ("joints_target",)
 _DECAY = 1e-4
 _WARMUP = 100
 _PRECISIONS = ("float32", "bfloat16")  # without and with mixed precision
@@ -62,7 +61,7 @@ def make_task(
         initial: Parameters of the generator to begin with, or None for random ones.
 
     Returns:
-        The task; batches hold `FIELDS` as in the data set of pairs.
+        The task; batches hold `pairs.FIELDS`.
     """
     rate = learning_rate_schedule(
         config.schedule,

@@ -3,25 +3,22 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import jax
 
 from volhuman.data.frame_pairs import FramePairs
-from volhuman.data.loader import Loader, Source, make_loader, open_people
+from volhuman.data.loader import make_loader
 from volhuman.errors import InputError
 from volhuman.nn.perceptual import load_vgg19
-from volhuman.repose.config import (
-    Network,
-    ReposeConfig,
-    network_of,
-    training_options,
-)
-from volhuman.repose.task import FIELDS, make_task
+from volhuman.repose.config import ReposeConfig, network_of, training_options
+from volhuman.repose.pairs import make_reader, open_pairs, read_in_order
+from volhuman.repose.task import make_task
 from volhuman.repose.weights import load_generator, save_generator
 from volhuman.training.config import TrainOptions
 from volhuman.training.export import read_weights_header
 from volhuman.training.loop import load_state, train
-from volhuman.training.parallel import loader_options
+from volhuman.training.parallel import connect, loader_options
 from volhuman.training.task import Task
+from volhuman.training.workdir import check_config
 
 WEIGHTS = "generator.safetensors"
 _EVALUATION_BATCHES = 8
@@ -29,6 +26,7 @@ _EVALUATION_BATCHES = 8
 _CHANGEABLE = ("mode", "data_dir", "vgg", "remat")
 # What says where and how a training ran, and nothing about its weights.
 _PLACES = {"mode", "workdir", "data_dir", "vgg", "initial", "num_devices", "log_every"}
+_PLACES |= {"coordinator", "num_processes", "process_id"}
 
 
 def train_network(config: ReposeConfig) -> None:
@@ -50,21 +48,27 @@ def train_network(config: ReposeConfig) -> None:
         image_every=config.evaluate_every,
         log_every=config.log_every,
         num_devices=config.num_devices,
+        coordinator=config.coordinator,
+        num_processes=config.num_processes,
+        process_id=config.process_id,
     )
+    # Before the data are read: each process reads its share.
+    connect(options)
     pairs = FramePairs(
         open_pairs(config, network, "train"), ("image", "mask", "joints")
     )
     train(
         _task(config),
-        make_loader(pairs, transform=keep_fields, **loader_options(options)),
+        make_loader(pairs, transform=make_reader(network), **loader_options(options)),
         options,
         validation=read_in_order(
-            open_pairs(config, network, "validation"), config.batch_size
+            open_pairs(config, network, "validation"), network, config.batch_size
         ),
         config=training_options(config),
         changeable=_CHANGEABLE,
     )
-    export_network(config)
+    if jax.process_index() == 0:
+        export_network(config)
 
 
 def export_network(config: ReposeConfig) -> str:
@@ -76,6 +80,7 @@ def export_network(config: ReposeConfig) -> str:
     Raises:
         InputError: If there is no checkpoint of this configuration.
     """
+    check_config(config.workdir, training_options(config), changeable=_CHANGEABLE)
     step, state = load_state(_task(config), config.workdir)
     options = training_options(config)
     stored = {name: options[name] for name in options.keys() - _PLACES}
@@ -91,43 +96,6 @@ def export_network(config: ReposeConfig) -> str:
     )
     print(f"{path}: step {step}, sha256 {digest}")
     return digest
-
-
-def open_pairs(config: ReposeConfig, network: Network, split: str) -> Source:
-    """Opens the pairs of synthetic people in the size of a network.
-
-    Raises:
-        InputError: If they are not built or the network has other joints.
-    """
-    if network.joint_set != "body24":
-        raise InputError(
-            f"the network reads joints of {network.joint_set}, the synthetic people "
-            "have those of body24; use the networks medium, small or tiny"
-        )
-    return open_people(
-        config.data_dir,
-        "pairs",
-        split,
-        size=network.image_size,
-        num_people=config.num_people or None,
-    )
-
-
-def read_in_order(source: Source, batch_size: int) -> Loader:
-    """Reads every pair once, in order."""
-    return make_loader(
-        source,
-        batch_size=batch_size,
-        seed=0,
-        num_epochs=1,
-        shuffle=False,
-        transform=keep_fields,
-    )
-
-
-def keep_fields(record: dict, generator: np.random.Generator) -> dict:
-    """Keeps what the training reads of a record of pairs."""
-    return {name: record[name] for name in FIELDS}
 
 
 def _task(config: ReposeConfig) -> Task:

@@ -68,7 +68,7 @@ def _parse_network(path, config):
         return Network(
             **{name: _tuples(value) for name, value in config["network"].items()}
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"{path}: these are not the weights of a reposing network; give a file "
             "that the training of experiments/repose.py exported"

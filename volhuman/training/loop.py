@@ -312,6 +312,11 @@ class _Run:
         metrics = {} if stop else self._evaluate()
         if stop or last or self.step % options.save_every == 0:
             self._save(metrics)
+        if last and jax.process_index() == 0 and self._saved != self.step:
+            raise InputError(
+                f"{options.workdir}: the last step could not be saved; "
+                f"{what_is_kept(self._saved)}; make room and run the same command again"
+            )
         if stop and not last:
             raise Terminated(
                 f"stopped by SIGTERM after step {self.step}; "

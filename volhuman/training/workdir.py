@@ -63,14 +63,32 @@ def keep_config(
     """
     path = Path(workdir) / CONFIG
     text = json.dumps(dict(config), indent=2, sort_keys=True) + "\n"
-    if continues and path.exists():
-        _check(path, json.loads(text), {*changeable, *CHANGEABLE})
+    if continues:
+        check_config(workdir, config, changeable=changeable)
     try:
         write_text(path, text)
     except OSError as error:
         raise InputError(
             f"{path}: {error.strerror or error}; choose a workdir that can be written"
         ) from error
+
+
+def check_config(
+    workdir: str | Path, config: Mapping[str, Any], *, changeable: Collection[str]
+) -> None:
+    """Compares a configuration with that of the run in a folder, if there is one.
+
+    Args:
+        workdir: Folder of the run.
+        config: All options; JSON must be able to hold them.
+        changeable: Keys that may differ, beside those of `CHANGEABLE`.
+
+    Raises:
+        InputError: If a key that makes the model differs, or the file cannot be read.
+    """
+    path = Path(workdir) / CONFIG
+    if path.exists():
+        _check(path, json.loads(json.dumps(dict(config))), {*changeable, *CHANGEABLE})
 
 
 def _check(path: Path, config: dict[str, Any], changeable: set[str]) -> None:
