@@ -3,6 +3,7 @@
 import ast
 import pathlib
 import re
+import subprocess
 import sys
 import tokenize
 
@@ -244,6 +245,19 @@ def test_no_file_names_a_place_on_somebodys_machine():
 
 
 # -- what is said and what is run
+
+
+def test_an_import_computes_nothing():
+    """Several processes can be connected before the first computation only."""
+    program = """
+import importlib, pkgutil
+import volhuman
+from jax._src import xla_bridge
+for module in pkgutil.walk_packages(volhuman.__path__, "volhuman."):
+    importlib.import_module(module.name)
+    assert not xla_bridge.backends_are_initialized(), module.name
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=REPOSITORY)
 
 
 def test_readme_and_ci_give_the_same_test_command():

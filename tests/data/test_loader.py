@@ -59,6 +59,14 @@ def test_the_batches_do_not_depend_on_the_threads(source, num_threads):
     _assert_same(wanted, found)
 
 
+@pytest.mark.parametrize("shard", [(0, 1), (1, 2)])
+def test_batches_of_one_go_on_as_larger_ones_do(source, shard):
+    options = {"seed": 3, "shard": shard}
+    ones = _take(make_loader(source, batch_size=1, **options), 60)
+    fours = _take(make_loader(source, batch_size=4, **options), 15)
+    assert _numbers(ones) == _numbers(fours)
+
+
 @pytest.mark.parametrize("steps", [0, 1, 5, 14])
 def test_a_loader_resumes_with_the_batches_that_would_have_come(source, steps):
     """14 batches of 4 lie in the third epoch; another number of threads resumes."""

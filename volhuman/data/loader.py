@@ -19,6 +19,7 @@ from volhuman.errors import InputError
 _BUILD = "python -m volhuman.main --config=experiments/people.py --config.mode=build"
 
 Batch = dict[str, Any]
+_ENDLESS = 2**62  # records
 
 
 class Source(Protocol):
@@ -120,7 +121,9 @@ def make_loader(
         data = data.random_map(transform)
     # After shuffle and transform, whose randomness depends on the position: so shards
     # differ, and their number changes nothing but who reads what.
-    data = data[shard[0] :: shard[1]].repeat(num_epochs)
+    data = data[shard[0] :: shard[1]]
+    # Grain's own endless repetition is too long for batches of one.
+    data = data.repeat(num_epochs or _ENDLESS // len(data))
     data = data.batch(batch_size, batch_fn=_stack)
     threads = grain.ReadOptions(num_threads, 2 * num_threads)
     settings = {"source": _name(source), "num_records": len(source), "seed": seed}

@@ -41,10 +41,10 @@ from volhuman.geometry.camera import Crop
 # Looks at a person for several hypotheses: crops moved and scaled by so much.
 _JITTER_SHIFT, _JITTER_SCALE = 0.05, 0.12
 _MIRROR = Geometry(
-    angle=jnp.zeros(()),
-    shift=jnp.zeros(2),
-    scale=jnp.ones(()),
-    flip=jnp.ones((), bool),
+    angle=np.zeros((), np.float32),
+    shift=np.zeros(2, np.float32),
+    scale=np.ones((), np.float32),
+    flip=np.ones((), bool),
 )
 
 
