@@ -5,12 +5,12 @@ Commands: python -m volhuman.main --config=experiments/body.py --config.data_dir
     python -m volhuman.main --config=experiments/body.py --config.mode=predict \
         --config.input=PHOTO
     The control, one round of as many steps: --config.rounds=1 --config.steps=9000
-    Without our term for the maps' places, as the weights that ship were trained:
-        --config.place_weight=0 --config.batch_size=30
     The published form: --config.network=paper --config.backbone=FILE \
-        --config.learning_rate=1e-4 --config.schedule=constant --config.depth_width=1024
-Hardware and time: one CPU core, network small, 5,400 pictures of 1,500 people: an hour
-for three rounds of 2,000 steps. A photograph takes seconds.
+        --config.learning_rate=1e-4 --config.schedule=constant \
+        --config.depth_width=1024 --config.point_weight=0
+Hardware and time: network small, 5,400 pictures of 1,500 people: two to four steps a
+second on one or two CPU cores, an hour and a quarter for the rounds beside other work.
+A photograph takes seconds.
 Expected: output/body/run with round_1 to round_3, rounds.csv, rounds.png and
 regressor.safetensors; the errors of the last round are those in README, section "Bodies
 from photographs". A training that was stopped continues.

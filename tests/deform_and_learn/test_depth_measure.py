@@ -7,8 +7,10 @@ import pytest
 from volhuman.deform_and_learn.depth_measure import (
     METRICS,
     measure_depths,
+    measure_on_pictures,
     score_depths,
 )
+from volhuman.deform_and_learn.depth_weights import load_depth_gan
 from volhuman.deform_and_learn.poses_2d import sample_joints, view_joints
 
 
@@ -66,3 +68,14 @@ def test_scores_name_their_data_and_count_their_poses(joints):
     assert set(scores) == {f"{name}, people" for name in METRICS}
     counts = {name: score.count for name, score in scores.items()}
     assert counts["MPJPE, people"] == len(joints) > counts["nose in front, people"]
+
+
+def test_a_lifter_is_measured_on_the_marks_of_pictures(people):
+    lifter = load_depth_gan()
+    flat = jax.tree.map(np.zeros_like, lifter)
+    found = measure_on_pictures(lifter, people)
+    nothing = measure_on_pictures(flat, people)
+    assert found["MPJPE"].shape == (len(people),)
+    # Depths that are all 0 cost what people are deep.
+    assert 60 < nothing["MPJPE"].mean() < 300
+    assert found["MPJPE"].mean() < 0.9 * nothing["MPJPE"].mean()

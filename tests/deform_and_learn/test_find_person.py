@@ -53,7 +53,9 @@ def test_the_most_certain_evidence_decides():
 
 def test_without_evidence_the_whole_photograph_is_taken():
     opaque = np.ones((100, 160), np.float32)
-    for mask in (None, opaque):
+    chipped = opaque.copy()
+    chipped[:2, :9] = 0
+    for mask in (None, opaque, chipped):
         crop, source = find_person(_photograph(mask))
         assert source == "whole photograph"
         assert crop.size == 160

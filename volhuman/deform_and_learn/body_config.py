@@ -18,16 +18,18 @@ class BodyNetwork:
         image_size: Side of the pictures in pixels.
         root: Small trunk: channels of the first convolution.
         stages: Small trunk: as of `nn.resnet.ResNetTrunk`.
-        maps: Small trunk: maps whose mean positions are read besides mean features.
-        hidden: Small trunk: features of the layer before the output.
+        slices: Small trunk: depths of the volumes in which points are looked for.
+        hidden: Small trunk: features of the layers before the output.
+        corrections: Small trunk: times that the body is corrected.
     """
 
     trunk: str
     image_size: int
     root: int = 0
     stages: tuple[tuple[int, int, int, int, int], ...] = ()
-    maps: int = 0
+    slices: int = 0
     hidden: int = 0
+    corrections: int = 0
 
 
 NETWORKS = {
@@ -37,16 +39,18 @@ NETWORKS = {
         image_size=64,
         root=32,
         stages=((96, 32, 2, 2, 1), (192, 64, 4, 1, 1)),
-        maps=64,
+        slices=8,
         hidden=512,
+        corrections=1,
     ),
     "tiny": BodyNetwork(
         trunk="small",
         image_size=32,
         root=8,
         stages=((16, 8, 1, 1, 1),),
-        maps=4,
+        slices=4,
         hidden=16,
+        corrections=1,
     ),
 }
 
@@ -57,7 +61,8 @@ class UseOptions:
 
     Attributes:
         weights: Weights to measure or use; empty for those of the package.
-        human36m: Folder of Human3.6M's pictures, to be measured by Protocol #1 too.
+        human36m: Folder of Human3.6M's pictures, to be measured by Protocol #1 in place
+            of the synthetic people.
         input: Photograph, folder of photographs or of the frames of a film, or video,
             whose frames are `frame_00001` and so on in all that follows.
         keypoints: Key point file, or folder with `<stem>.json`: where the person is,
@@ -129,8 +134,10 @@ class BodyConfig(UseOptions):
         parameter_weight: Weight of the smooth L1 distance to the registered parameters.
         dense_weight: Weight of the dense correspondences.
         keypoint_weight: Weight of the key points and their depths.
-        place_weight: Weight of the distance between key points and the places where the
-            maps of a small trunk are strong; not published.
+        point_weight: Weight of the distance between the points of the body and those of
+            the fit; not published.
+        place_weight: Weight of the places where a small trunk looks for these points;
+            not published.
         augment: Whether pictures are turned, scaled, moved, mirrored and recoloured.
         depths: "gan", or "none" to register without depths.
         depth_steps: Steps of the depth GAN a round.
@@ -159,16 +166,17 @@ class BodyConfig(UseOptions):
     rounds: int = 3
     steps: int = 3000
     batch_size: int = 32
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     schedule: str = "cosine"
     average: float = 0.998
     parameter_weight: float = 1.0
     dense_weight: float = 10.0
     keypoint_weight: float = 1.0
+    point_weight: float = 10.0
     place_weight: float = 10.0
     augment: bool = True
     depths: str = "gan"
-    depth_steps: int = 3000
+    depth_steps: int = 6000
     depth_width: int = 256
     register_steps: int = 200
     register_starts: int = 4
@@ -197,6 +205,7 @@ _RANGES = {
     "parameter_weight": (0.0, 1e6),
     "dense_weight": (0.0, 1e6),
     "keypoint_weight": (0.0, 1e6),
+    "point_weight": (0.0, 1e6),
     "place_weight": (0.0, 1e6),
     "depth_steps": (1, 10_000_000),
     "depth_width": (1, 16_384),

@@ -1,18 +1,28 @@
 """How good lifted depths are, against the truth of people seen by a camera."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from volhuman.checks import check_shape
-from volhuman.deform_and_learn.depth_gan import faces_camera, nose_in_front
-from volhuman.deform_and_learn.poses_2d import normalize_poses
+from volhuman.data.loader import Source, make_loader
+from volhuman.deform_and_learn.depth_gan import (
+    faces_camera,
+    lift_depths,
+    nose_in_front,
+)
+from volhuman.deform_and_learn.fitted_people import make_reader
+from volhuman.deform_and_learn.poses_2d import joints_from_keypoints, normalize_poses
 from volhuman.evaluation.poses import MPJPE, PA_MPJPE, pose_error
 from volhuman.evaluation.protocol import Protocol, Score, summarize
 
 METRICS = ("MPJPE", "PA-MPJPE", "normalized MPJPE", "flipped", "nose in front")
 _MILLIMETRES = 1000.0
 _SIGNS = METRICS[3:]
+_BATCH = 64
 
 
 def measure_depths(depths: jax.Array, joints: jax.Array) -> dict[str, jax.Array]:
@@ -45,6 +55,38 @@ def measure_depths(depths: jax.Array, joints: jax.Array) -> dict[str, jax.Array]
     front = jnp.where(faces_camera(joints), nose_in_front(found), jnp.nan)
     values = (error, aligned, error / sizes, correlation < 0, front)
     return {name: x.astype(jnp.float32) for name, x in zip(METRICS, values)}
+
+
+def measure_on_pictures(
+    lifter: Mapping[str, Any], people: Source
+) -> dict[str, np.ndarray]:
+    """Lifts the key points of annotated pictures and compares with the truth.
+
+    Args:
+        lifter: Parameters of the depth GAN.
+        people: Records of registrations.
+
+    Returns:
+        As of `measure_depths`, one number a picture.
+    """
+    fields = ("true_keypoints", "joints")
+    read = make_reader(people[0]["image"].shape[0])
+    loader = make_loader(
+        people,
+        batch_size=_BATCH,
+        seed=0,
+        num_epochs=1,
+        shuffle=False,
+        transform=lambda r, g: {n: v for n, v in read(r, g).items() if n in fields},
+    )
+    batches = list(loader)
+    keypoints, metric = (np.concatenate([b[name] for b in batches]) for name in fields)
+    # One scale a picture brings view units to metres.
+    reach = lambda x: np.linalg.norm(x - x[:, :1], axis=-1).sum(1)
+    metres = reach(metric) / _MILLIMETRES / reach(keypoints[:, : metric.shape[1]])
+    joints = joints_from_keypoints(metres[:, None, None] * keypoints)
+    measured = jax.jit(measure_depths)(lift_depths(lifter, joints[..., :2]), joints)
+    return {name: np.asarray(values) for name, values in measured.items()}
 
 
 def score_depths(

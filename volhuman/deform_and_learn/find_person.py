@@ -14,6 +14,8 @@ from volhuman.geometry.camera import Crop, crop_around
 # landmarks, of the 18 marks that people make, and of the person: medians.
 _MARKED, _COVERED = 1.32, 1.21
 _LEAST_SIDE = 8
+# Share of opaque pixels below which somebody has been cut out.
+_CUT_OUT = 0.95
 WHOLE = (
     "where the person is was not told, so the whole photograph was taken; give a box, "
     "a mask or key points if the person does not fill it"
@@ -58,8 +60,11 @@ def find_person(
         return _around_mask(mask, photograph.path), "mask"
     if box is not None:
         return _around_box(box, photograph), "box"
-    if photograph.mask is not None and photograph.mask.min() < 0.5:
-        return _around_mask(photograph.mask > 0.5, photograph.path), "alpha"
+    if photograph.mask is not None:
+        opaque = photograph.mask > 0.5
+        # A few transparent pixels at the rims of an editor's layers cut nobody out.
+        if opaque.mean() < _CUT_OUT:
+            return _around_mask(opaque, photograph.path), "alpha"
     height, width = photograph.rgb.shape[:2]
     whole = np.array([[0, 0], [width, height]])
     return crop_around(whole, margin=1.0), "whole photograph"

@@ -11,20 +11,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from volhuman.body.keypoints import LANDMARK_NAMES, body_keypoints, landmark_vertices
+from volhuman.body.model import pose_body, take_vertices
 from volhuman.body.skeleton import NUM_JOINTS
+from volhuman.body.template import load_template
 from volhuman.checks import check_shape
 from volhuman.deform_and_learn.body_config import BodyNetwork
-from volhuman.deform_and_learn.registration import Unknowns
-from volhuman.geometry.camera import FACING_CAMERA
+from volhuman.deform_and_learn.registration import Unknowns, body_and_camera
+from volhuman.geometry.camera import FACING_CAMERA, project_weak
 from volhuman.nn.convolution import PixelConv
 from volhuman.nn.normalization import GroupNorm
 from volhuman.nn.resnet import ResNetTrunk
 from volhuman.nn.resnet50 import ResNet50
+from volhuman.nn.soft_argmax import log_likelihoods, mean_places
 
 # Where each kind of number stands in the output.
 _POSE = 3 * (NUM_JOINTS - 1)
 _ENDS = np.cumsum([_POSE, NUM_JOINTS, 9, 1])
 NUM_OUTPUTS = int(_ENDS[-1]) + 2
+# The small network looks for the joints and landmarks, the first of `KEYPOINT_NAMES`.
+NUM_PLACES = NUM_JOINTS + len(LANDMARK_NAMES)
 
 # A network begins near the mean body that it is given.
 _FIRST_OUTPUT = nn.initializers.variance_scaling(1e-4, "fan_in", "truncated_normal")
@@ -34,7 +40,8 @@ class Regressor(nn.Module):
     """Regresses the 105 numbers of a body.
 
     Variables: "params" and, with the trunk "resnet50", "batch_stats". The small trunk
-    sows "places", `(B, maps, 2)` mean positions of its maps in view units.
+    sows "likelihoods", `(B, H, W, D, P)` logarithms of where its `NUM_PLACES` points
+    of the body are, as of `nn.soft_argmax`.
 
     Attributes:
         network: Sizes.
@@ -57,36 +64,61 @@ class Regressor(nn.Module):
         check_shape("images", images, "B H W 3", H=side, W=side)
         if self.network.trunk == "resnet50":
             features = ResNet50(name="trunk")(images, train).mean((1, 2))
-        else:
-            features = self._small(images)
-        head = nn.Dense(NUM_OUTPUTS, kernel_init=_FIRST_OUTPUT, name="head")
-        return head(features)
+            return proper(self._head("head")(features))
+        return self._small(images)
 
     def _small(self, images):
-        """Mean features, and where in the picture each of some maps is strong."""
+        """Numbers from mean features and the places of points of the body.
+
+        The places are found first, in the picture and in depth; then a body is put
+        there, and corrected by how far its points are from the places.
+        """
         sizes = self.network
+        dense = lambda name: nn.Dense(sizes.hidden, name=name)
         x = ResNetTrunk(sizes.root, sizes.stages, name="trunk")(2 * images - 1)
         x = nn.relu(GroupNorm(name="norm")(x))
-        maps = PixelConv(sizes.maps, name="maps")(x)
-        places = mean_places(maps)
-        self.sow("intermediates", "places", places)
-        x = jnp.concatenate([x.mean((1, 2)), places.reshape(len(images), -1)], axis=-1)
-        return nn.relu(nn.Dense(sizes.hidden, name="hidden")(x))
+        volumes = PixelConv(sizes.slices * NUM_PLACES, name="volumes")(x)
+        likelihoods = log_likelihoods(volumes, sizes.slices)
+        self.sow("intermediates", "likelihoods", likelihoods)
+        places = mean_places(likelihoods)
+        flat = lambda points: points.reshape(len(images), -1)
+        x = nn.relu(
+            dense("hidden")(jnp.concatenate([x.mean((1, 2)), flat(places)], -1))
+        )
+        outputs = proper(self._head("head")(nn.relu(dense("hidden2")(x))))
+        for number in range(1, sizes.corrections + 1):
+            gaps = flat(places - jax.vmap(body_places)(outputs))
+            seen = jnp.concatenate([x, outputs, gaps], -1)
+            seen = nn.relu(dense(f"correction{number}")(seen))
+            outputs = proper(outputs + self._head(f"correction{number}_head")(seen))
+        return outputs
+
+    def _head(self, name):
+        return nn.Dense(NUM_OUTPUTS, kernel_init=_FIRST_OUTPUT, name=name)
 
 
-def mean_places(maps: jax.Array) -> jax.Array:
-    """Mean positions `(B, C, 2)` in [-1, 1] of maps `(B, H, W, C)` of log shares.
+def proper(outputs: jax.Array) -> jax.Array:
+    """Makes the nine numbers of the rotation, in `(..., 105)`, those of a rotation.
 
-    Source: the spatial soft-argmax of Levine et al., "End-to-end training of deep
-    visuomotor policies", 2016.
+    Gram-Schmidt takes nothing but a sign from the third column, and with the wrong one
+    the body is mirrored. The registration's term for the determinant is not in the
+    regressor's loss, so the column is the cross product of the others here.
     """
-    batch, height, width, channels = maps.shape
-    shares = jax.nn.softmax(maps.reshape(batch, -1, channels), axis=1)
-    shares = shares.reshape(maps.shape)
-    centres = lambda n: (2 * jnp.arange(n) + 1) / n - 1
-    x = jnp.einsum("bhwc,w->bc", shares, centres(width))
-    y = jnp.einsum("bhwc,h->bc", shares, centres(height))
-    return jnp.stack([x, y], axis=-1)
+    before, rotation, after = jnp.split(outputs, _ENDS[1:3], axis=-1)
+    columns = rotation.reshape(*outputs.shape[:-1], 3, 3)
+    first, second = columns[..., 0], columns[..., 1]
+    columns = jnp.stack([first, second, jnp.cross(first, second)], axis=-1)
+    return jnp.concatenate([before, columns.reshape(rotation.shape), after], axis=-1)
+
+
+def body_places(outputs: jax.Array) -> jax.Array:
+    """The points `(P, 3)` in view units, relative to the pelvis in depth, of a body."""
+    model = load_template()
+    marks = take_vertices(model, landmark_vertices(model))
+    params, camera = body_and_camera(marks, split_outputs(outputs, model.num_shape))
+    posed = pose_body(marks, params)
+    points = body_keypoints(posed, posed.vertices)[:NUM_PLACES]
+    return project_weak(camera, points)
 
 
 def split_outputs(outputs: jax.Array, num_shape: int) -> Unknowns:

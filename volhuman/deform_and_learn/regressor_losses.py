@@ -15,6 +15,10 @@ from volhuman.deform_and_learn.registration import (
     project_observed,
 )
 from volhuman.geometry.rotation import gram_schmidt
+from volhuman.nn.soft_argmax import mean_places, surprise
+
+# As of the pose estimator of `evaluation`, which learns in the same way.
+_SURPRISE, _SPREAD = 0.3, 0.15
 
 
 def smooth_l1(difference: jax.Array) -> jax.Array:
@@ -42,31 +46,71 @@ def parameter_loss(predicted: Unknowns, registered: Unknowns) -> jax.Array:
     )
 
 
-def place_loss(
-    places: jax.Array, keypoints: jax.Array, weights: jax.Array
-) -> jax.Array:
-    """Distance of the first maps' mean places to the key points, one a map.
-
-    Not in the paper. A network that knows where the joints are seen learns sooner how
-    the body stands.
+def place_targets(
+    fitted: jax.Array,
+    fit_weight: jax.Array,
+    keypoints: jax.Array,
+    keypoint_weights: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """Where the points of the body are, by the marks and, for the rest, by the fit.
 
     Args:
-        places: `(M, 2)` of one picture; those beyond the K-th are left alone.
-        keypoints: `(K, 2)`, view units as `places`; those beyond the M-th have no map.
-        weights: `(K,)`, 0 for missing ones.
+        fitted: `(P, 3)` points of the fitted body, view units.
+        fit_weight: `()` 0 where no body could be fitted.
+        keypoints: `(K, 2)` marks; the first P are these points.
+        keypoint_weights: `(K,)` 0 for missing ones.
 
     Returns:
-        Weighted mean of the absolute differences in x plus those in y.
+        `(P, 3)` places, and the weight of each of their coordinates.
     """
-    count = min(len(places), len(keypoints))
-    weights = weights[:count]
-    distance = jnp.abs(places[:count] - keypoints[:count]).sum(-1)
-    return (weights * distance).sum() / jnp.maximum(weights.sum(), 1e-6)
+    count = len(fitted)
+    is_marked = (keypoint_weights[:count] > 0)[:, None]
+    weights = jnp.full(fitted.shape, fit_weight)
+    return (
+        fitted.at[:, :2].set(jnp.where(is_marked, keypoints[:count], fitted[:, :2])),
+        weights.at[:, :2].set(jnp.where(is_marked, 1.0, weights[:, :2])),
+    )
+
+
+def place_loss(
+    likelihoods: jax.Array, places: jax.Array, weights: jax.Array
+) -> jax.Array:
+    """How far from the points of the body they are looked for, and how surprisingly.
+
+    Not in the paper. A network that knows where the joints are learns sooner how the
+    body stands.
+
+    Args:
+        likelihoods: `(B, H, W, D, P)` of the small trunk.
+        places: `(B, P, 3)` and
+        weights: `(B, P, 3)` of `place_targets`.
+
+    Returns:
+        `(B,)` weighted mean of the absolute differences and a share of the surprise.
+    """
+    mean = lambda x, w: (w * x).sum((1, 2)) / jnp.maximum(w.sum((1, 2)), 1e-6)
+    distance = jnp.abs(mean_places(likelihoods) - places)
+    surprises = surprise(likelihoods, places, spread=_SPREAD)
+    whole = weights.min(-1)
+    return mean(distance, weights) + _SURPRISE * mean(
+        surprises[..., None], whole[..., None]
+    )
+
+
+def point_loss(points: jax.Array, fitted: jax.Array) -> jax.Array:
+    """Mean distance of the body's points `(P, 3)` to those of the fit, view units.
+
+    Not in the paper: its loss knows of depth what the key points and the angles of the
+    fit say, and an angle of the hip counts there like one of the wrist.
+    """
+    squared = ((points - fitted) ** 2).sum(-1)
+    # The distance has no gradient where it is 0.
+    return jnp.sqrt(squared + 1e-8).mean()
 
 
 def annotation_losses(
     model: BodyModel, observation: Observation, predicted: Unknowns
-) -> tuple[jax.Array, jax.Array]:
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The terms of the registration for dense correspondences and for key points.
 
     Args:
@@ -75,16 +119,15 @@ def annotation_losses(
         predicted: The regressor's numbers.
 
     Returns:
-        Both losses, unweighted.
+        Both losses, unweighted, and the key points `(K, 3)` of the body in view units.
     """
     dense, keypoints, _ = project_observed(model, observation, predicted)
-    return (
-        dense_loss(dense, observation.dense_points, observation.dense_weights),
-        keypoint_loss(
-            keypoints,
-            observation.keypoints,
-            observation.keypoint_weights,
-            observation.keypoint_depths,
-            observation.depth_weights,
-        ),
+    in_keypoints = keypoint_loss(
+        keypoints,
+        observation.keypoints,
+        observation.keypoint_weights,
+        observation.keypoint_depths,
+        observation.depth_weights,
     )
+    in_dense = dense_loss(dense, observation.dense_points, observation.dense_weights)
+    return in_dense, in_keypoints, keypoints

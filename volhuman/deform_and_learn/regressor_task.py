@@ -19,12 +19,19 @@ from volhuman.deform_and_learn.registration import (
     body_and_camera,
     empty_observation,
 )
-from volhuman.deform_and_learn.regressor import Regressor, rest_outputs, split_outputs
+from volhuman.deform_and_learn.regressor import (
+    Regressor,
+    body_places,
+    rest_outputs,
+    split_outputs,
+)
 from volhuman.deform_and_learn.regressor_augmentation import augment_example
 from volhuman.deform_and_learn.regressor_losses import (
     annotation_losses,
     parameter_loss,
     place_loss,
+    place_targets,
+    point_loss,
 )
 from volhuman.evaluation.poses import MPJPE, PA_MPJPE, pose_error
 from volhuman.training.optimizer import (
@@ -119,12 +126,8 @@ class _Training:
                 train=True,
                 mutable=["batch_stats", "intermediates"],
             )
-            metrics = self._losses(model, outputs, batch)
-            for places in changed.get("intermediates", {}).get("places", ()):
-                metrics["places"] = jax.vmap(place_loss)(
-                    places, batch["keypoints"], batch["keypoint_weights"]
-                ).mean()
-                metrics["loss"] += self.config.place_weight * metrics["places"]
+            found = changed.get("intermediates", {}).get("likelihoods", ())
+            metrics = self._losses(model, outputs, batch, found)
             return metrics["loss"], (metrics, changed)
 
         gradients, (metrics, changed) = jax.grad(loss, has_aux=True)(state["params"])
@@ -159,21 +162,38 @@ class _Training:
         keys = jax.random.split(key, len(batch["image"]))
         return jax.vmap(lambda k, e: augment_example(k, e, model))(keys, batch)
 
-    def _losses(self, model, outputs, batch):
-        """Means over the batch, by name."""
+    def _losses(self, model, outputs, batch, found):
+        """Means over the batch, by name; `found` are the likelihoods of places."""
 
         def of_one(outputs, example):
             predicted = split_outputs(outputs, model.num_shape)
             fit = split_outputs(example["fit"], model.num_shape)
-            dense, keypoint = annotation_losses(model, observe(example), predicted)
-            fitted = example["fit_weight"] * parameter_loss(predicted, fit)
-            return {"parameters": fitted, "dense": dense, "keypoints": keypoint}
+            dense, keypoints, points = annotation_losses(
+                model, observe(example), predicted
+            )
+            fitted = body_places(example["fit"])
+            distance = point_loss(points[: len(fitted)], fitted)
+            terms = {
+                "parameters": example["fit_weight"] * parameter_loss(predicted, fit),
+                "dense": dense,
+                "keypoints": keypoints,
+                "points": example["fit_weight"] * distance,
+            }
+            marks = example["keypoints"], example["keypoint_weights"]
+            return terms, place_targets(fitted, example["fit_weight"], *marks)
 
-        terms = jax.tree.map(jnp.mean, jax.vmap(of_one)(outputs, batch))
-        total = self.config.parameter_weight * terms["parameters"]
-        total += self.config.dense_weight * terms["dense"]
-        total += self.config.keypoint_weight * terms["keypoints"]
-        return {"loss": total} | terms
+        terms, targets = jax.vmap(of_one)(outputs, batch)
+        for likelihoods in found:
+            terms["places"] = place_loss(likelihoods, *targets)
+        terms = jax.tree.map(jnp.mean, terms)
+        weight_of = {
+            "parameters": self.config.parameter_weight,
+            "dense": self.config.dense_weight,
+            "keypoints": self.config.keypoint_weight,
+            "points": self.config.point_weight,
+            "places": self.config.place_weight,
+        }
+        return {"loss": sum(weight_of[name] * terms[name] for name in terms)} | terms
 
 
 def init_regressor(network: BodyNetwork, key: jax.Array) -> dict[str, Any]:

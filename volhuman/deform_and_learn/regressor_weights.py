@@ -70,6 +70,7 @@ def _parse_network(path, config) -> BodyNetwork:
         return BodyNetwork(**sizes)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{path}: these are not the weights of a body estimator; give a file that "
-            "the training of experiments/body.py exported"
+            f"{path}: these are not the weights of a body estimator, or those of an "
+            "earlier version; give a file that the training of experiments/body.py "
+            "exported"
         ) from error

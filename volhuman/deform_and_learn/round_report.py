@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 _CURVES = {
     "registration MPJPE": "registration of the training pictures",
     "test MPJPE": "regressor on held-out people",
+    "depth GAN MPJPE": "depth GAN on held-out people, true 2D joints",
     "registration PA-MPJPE": "registration, after Procrustes alignment",
     "test PA-MPJPE": "regressor, after Procrustes alignment",
 }
@@ -45,17 +47,15 @@ def plot_rounds(scores: Sequence[Mapping[str, Any]]) -> Figure:
     figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
     axes = figure.add_subplot()
     rounds = [row["round"] for row in scores]
+    colors = {"registration": "C0", "test": "C1", "depth": "C2"}
     for name, label in _CURVES.items():
+        if not any(name in row for row in scores):
+            continue
         style = "--" if "PA" in name else "-"
-        color = "C0" if name.startswith("registration") else "C1"
-        axes.plot(
-            rounds,
-            [r[name] for r in scores],
-            style,
-            color=color,
-            marker="o",
-            label=label,
-        )
+        color = colors[name.split()[0]]
+        # A round that learns from given fits has no depth GAN.
+        values = [row.get(name, np.nan) for row in scores]
+        axes.plot(rounds, values, style, color=color, marker="o", label=label)
     axes.set_xticks(rounds)
     axes.set_xlabel("round")
     axes.set_ylabel("mean error of the joints in mm")

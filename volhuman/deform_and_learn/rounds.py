@@ -27,6 +27,7 @@ from volhuman.body.template import load_template
 from volhuman.data.loader import Source, make_loader, open_people
 from volhuman.deform_and_learn.body_config import NETWORKS, BodyConfig, training_options
 from volhuman.deform_and_learn.depth_config import DepthGanConfig
+from volhuman.deform_and_learn.depth_measure import measure_on_pictures
 from volhuman.deform_and_learn.depth_run import train_depth_gan
 from volhuman.deform_and_learn.depth_weights import SHIPPED as DEPTH_WEIGHTS
 from volhuman.deform_and_learn.depth_weights import load_depth_gan
@@ -45,15 +46,18 @@ from volhuman.deform_and_learn.regressor import split_outputs
 from volhuman.deform_and_learn.regressor_task import TRAINED, make_task
 from volhuman.deform_and_learn.regressor_weights import load_regressor, save_regressor
 from volhuman.deform_and_learn.round_report import write_rounds
+from volhuman.errors import InputError
 from volhuman.nn.resnet50 import load_resnet50
 from volhuman.training.config import TrainOptions
+from volhuman.training.export import read_weights_header
 from volhuman.training.loop import load_state, train
 from volhuman.training.parallel import loader_options
+from volhuman.training.workdir import keep_config
 
 WEIGHTS = "regressor.safetensors"
 _SCORES = "scores.json"
 # What may differ when a training continues.
-_CHANGEABLE = ("mode", "data_dir", "backbone", "rounds", "register_batch")
+_CHANGEABLE = ("mode", "data_dir", "backbone", "rounds")
 # What says where and how a training ran, and nothing about its weights.
 _PLACES = {"mode", "data_dir", "backbone", "register_batch", "workdir", "num_devices"}
 _PLACES |= {"log_every", "fits"}
@@ -72,6 +76,13 @@ def train_rounds(config: BodyConfig) -> None:
         InputError: If an option, the data or a checkpoint cannot be used.
     """
     folder = Path(config.workdir)
+    keep_config(
+        folder,
+        # The loop may go on for more steps, a round may not.
+        training_options(config) | {"steps a round": config.steps},
+        changeable=_CHANGEABLE,
+        continues=(folder / "round_1").exists(),
+    )
     people = {s: open_people_of(config, s) for s in ("train", "validation")}
     scores = []
     for number in range(1, config.rounds + 1):
@@ -81,8 +92,10 @@ def train_rounds(config: BodyConfig) -> None:
             _run_round(config, number, people)
         scores.append(json.loads((place / _SCORES).read_text()))
         print(f"round {number}: {_summary(scores[-1])}", flush=True)
-    digest = _export(config, folder / WEIGHTS, config.rounds)
+    last = (folder / f"round_{config.rounds}" / WEIGHTS).read_bytes()
+    _write(folder / WEIGHTS, last)
     write_rounds(folder, scores)
+    digest = read_weights_header(folder / WEIGHTS).sha256
     print(f"{folder / WEIGHTS}: sha256 {digest}")
 
 
@@ -110,15 +123,18 @@ def _run_round(config: BodyConfig, number: int, people: Mapping[str, Source]) ->
             lifter = _train_lifter(config, place, people["train"], earlier)
         fits = register(folder, options, lifter=lifter)
         if lifter is not None:
+            lifted = measure_on_pictures(lifter, people["validation"])
+            scores["depth GAN MPJPE"] = float(lifted["MPJPE"].mean())
             scores |= _without_depths(place, options, fits, register)
     scores |= {f"registration {n}": float(np.mean(fits[n])) for n in MEASURED}
     _train_regressor(config, number, FittedPeople(people["train"], fits))
-    _export(config, place / WEIGHTS, number)
+    if not (place / WEIGHTS).exists():
+        _export(config, place / WEIGHTS, number)
     network, variables = load_regressor(place / WEIGHTS)
     measured = measure_people(network, variables, people["validation"])
     scores |= {f"test {n}": float(np.mean(measured.values[n])) for n in MEASURED}
     scores |= {"round": number, "steps": number * config.steps}
-    _write_json(place / _SCORES, scores)
+    _write(place / _SCORES, (json.dumps(scores, indent=1) + "\n").encode())
 
 
 def open_people_of(config: BodyConfig, split: str) -> Source:
@@ -283,12 +299,17 @@ def _all_steps(config: BodyConfig) -> int:
     return config.rounds * config.steps
 
 
-def _export(config: BodyConfig, path: Path, number: int) -> str:
-    """Writes the averaged parameters of the newest checkpoint."""
+def _export(config: BodyConfig, path: Path, number: int) -> None:
+    """Writes the averaged parameters of the newest checkpoint, the end of a round."""
     task = make_task(config, steps=_all_steps(config))
     step, state = load_state(task, Path(config.workdir) / "regressor")
+    if step != number * config.steps:
+        raise InputError(
+            f"{path}: is missing, and the training stands at step {step}, beyond round "
+            f"{number}; give another --config.workdir to train again"
+        )
     options = training_options(config)
-    return save_regressor(
+    save_regressor(
         path,
         NETWORKS[config.network],
         {"params": state["average"], "batch_stats": state["batch_stats"]},
@@ -303,7 +324,7 @@ def _summary(scores: Mapping[str, Any]) -> str:
     )
 
 
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+def _write(path: Path, content: bytes) -> None:
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=1) + "\n")
+    part.write_bytes(content)
     os.replace(part, path)
