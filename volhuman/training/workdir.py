@@ -66,6 +66,7 @@ def keep_config(
     if continues:
         check_config(workdir, config, changeable=changeable)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, text)
     except OSError as error:
         raise InputError(
