@@ -33,7 +33,12 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         with hold_workdir(tmp_path / "file"):
             pytest.fail("held a file")
     with pytest.raises(InputError, match="choose a workdir"):
-        keep_config(tmp_path / "none", {}, changeable=(), continues=False)
+        keep_config(tmp_path / "file" / "run", {}, changeable=(), continues=False)
+
+
+def test_the_folder_of_a_configuration_is_made(tmp_path):
+    keep_config(tmp_path / "new" / "run", {"width": 1}, changeable=(), continues=False)
+    keep_config(tmp_path / "new" / "run", {"width": 1}, changeable=(), continues=True)
 
 
 @pytest.mark.parametrize("text", ["[1]", "{", ""])
