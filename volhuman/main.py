@@ -15,6 +15,7 @@ Exit codes: 0 done, 1 unexpected failure, 2 unusable input (one sentence says wh
 
 import inspect
 import logging
+import os
 import sys
 from collections.abc import Callable
 
@@ -27,6 +28,8 @@ from volhuman.errors import InputError
 from volhuman.evaluation.config import EvaluateConfig
 from volhuman.repose.config import ReposeConfig
 from volhuman.training.stop import TrainingStopped
+
+_INTERRUPTED = 130
 
 
 def run(arguments: list[str]) -> int:
@@ -53,7 +56,7 @@ def run(arguments: list[str]) -> int:
         return stop.exit_code
     except KeyboardInterrupt:
         print("volhuman: interrupted; finished results are kept", file=sys.stderr)
-        return 130
+        return _INTERRUPTED
 
 
 def _help() -> str:
@@ -117,4 +120,10 @@ _TASKS: dict[str, tuple[type, Callable[..., int]]] = {
 
 
 if __name__ == "__main__":
-    sys.exit(run(sys.argv))
+    code = run(sys.argv)
+    if code == _INTERRUPTED:
+        # A computation may still run, and ending the interpreter under it can crash.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

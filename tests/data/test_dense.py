@@ -231,7 +231,9 @@ def test_densepose_points_take_the_nearest_vertex_of_their_part(
 def test_densepose_needs_a_chart_and_smpl(write, body, smpl, chart, uv_content):
     path = write(uv_content)
     for model, given in ((smpl, None), (body, chart), (body, None)):
-        _refused(path, model, "--config.body", "--config.chart", chart=given)
+        _refused(
+            path, model, "register.py --config.body", "--config.chart", chart=given
+        )
 
 
 @pytest.mark.parametrize(

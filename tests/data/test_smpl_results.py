@@ -73,6 +73,8 @@ def test_romps_camera_follows_from_its_joints(tmp_path, pose):
         ({"pred_cam_t_full": np.array([[0, 0, -1.0]])}, "before the camera"),
         ({"pred_cam_t_full": np.array([[0, 0, np.nan]])}, "not finite"),
         ({"global_orient": np.array([["a"]])}, "expected numbers"),
+        ({"pred_cam_t_full": np.zeros((0, 3))}, "translation holds nobody"),
+        ({"pred_cam_t_full": np.zeros((1, 4))}, r"\(1, 4\), expected numbers N x 3"),
     ],
 )
 def test_bad_files_are_named(tmp_path, pose, changes, message):
@@ -80,6 +82,14 @@ def test_bad_files_are_named(tmp_path, pose, changes, message):
     with pytest.raises(InputError, match=message) as caught:
         read_smpl_results(path, SHAPE)
     assert str(path) in str(caught.value)
+
+
+def test_the_camera_of_one_person_may_stand_alone(tmp_path, pose):
+    place = np.array([0.1, 0.2, 5.0])
+    alone = _hmr(tmp_path / "alone.npz", pose, pred_cam_t_full=place)
+    listed = _hmr(tmp_path / "listed.npz", pose, pred_cam_t_full=place[None])
+    (one,), (other,) = (read_smpl_results(p, SHAPE) for p in (alone, listed))
+    np.testing.assert_array_equal(one.pelvis, other.pelvis)
 
 
 def test_what_is_no_npz_is_refused(tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -52,12 +53,19 @@ def test_a_training_exports_weights_that_lift(trained):
 
 
 def test_a_training_continues_but_not_with_another_network(trained, capsys):
-    _, config = trained
+    folder, config = trained
     assert run_depth_gan(dataclasses.replace(config, steps=4)) == 0
     out, err = capsys.readouterr()
     assert "continuing after step 3 of 4" in err and "step 4" in out
     with pytest.raises(InputError, match="direction"):
         run_depth_gan(dataclasses.replace(config, steps=5, direction="none"))
+    # The file of poses may move, and not be another one.
+    moved, other = (str(folder / name) for name in ("moved.npy", "other.npy"))
+    shutil.copy(config.poses, moved)
+    assert run_depth_gan(dataclasses.replace(config, steps=5, poses=moved)) == 0
+    np.save(other, 2 * np.load(moved))
+    with pytest.raises(InputError, match=r"poses \(was .*sha256"):
+        run_depth_gan(dataclasses.replace(config, steps=6, poses=other))
 
 
 def test_an_evaluation_writes_a_table_once(trained, monkeypatch, capsys):

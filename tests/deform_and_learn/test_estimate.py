@@ -69,6 +69,22 @@ def test_a_body_stands_where_the_picture_shows_it(estimator):
     np.testing.assert_allclose(_pixels(body, crop), SPOT, atol=0.2)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda rgb: (255 * rgb).astype(np.uint8), r"uint8 from 0 to 2\d\d"),
+        (lambda rgb: 255 * rgb, r"from \S+ to 2\d\d"),
+        (lambda rgb: rgb * np.nan, "from nan"),
+        (lambda rgb: rgb[..., 0], r"expected \(H, W, 3\)"),
+        (lambda rgb: np.concatenate([rgb, rgb[..., :1]], -1), r"expected \(H, W, 3\)"),
+    ],
+)
+def test_what_is_no_photograph_is_refused(estimator, change, words):
+    crop = Crop(np.array([60.0, 50.0], np.float32), np.float32(80.0))
+    with pytest.raises(ValueError, match=words):
+        estimate_body(estimator, change(_spot_picture()), crop)
+
+
 def test_hypotheses_from_other_crops_and_mirrors_agree_in_place_and_size(estimator):
     crop = Crop(np.array([60.0, 50.0], np.float32), np.float32(80.0))
     bodies = estimate_hypotheses(estimator, _spot_picture(), crop, 5)

@@ -51,6 +51,28 @@ def test_the_most_certain_evidence_decides():
     np.testing.assert_allclose(crop.centre, (110, 20))
 
 
+def test_doubtful_points_do_not_move_the_crop():
+    keypoints = _keypoints()
+    keypoints.positions[2:6] = 40
+    keypoints.confidence[2:6] = 0.9
+    alone, _ = find_person(_photograph(), keypoints=keypoints)
+    keypoints.positions[6:8] = [[0, 0], [159, 99]]
+    keypoints.confidence[6:8] = 0.02
+    crop, _ = find_person(_photograph(), keypoints=keypoints)
+    np.testing.assert_array_equal(crop.centre, alone.centre)
+    # Where nothing else is there, they are better than nothing.
+    keypoints.confidence[:6] = 0
+    crop, _ = find_person(_photograph(), keypoints=keypoints)
+    np.testing.assert_allclose(crop.centre, (79.5, 49.5))
+
+
+def test_marks_in_one_spot_are_refused():
+    keypoints = _keypoints()
+    keypoints.positions[:2] = [[30, 20], [33, 24]]
+    with pytest.raises(InputError, match=r"photo\.png: all its marks lie within 4"):
+        find_person(_photograph(), keypoints=keypoints)
+
+
 def test_without_evidence_the_whole_photograph_is_taken():
     opaque = np.ones((100, 160), np.float32)
     chipped = opaque.copy()

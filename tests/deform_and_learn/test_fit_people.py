@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from volhuman.deform_and_learn import fit_people as module
-from volhuman.deform_and_learn.fit_people import FitOptions, fit_people
+from volhuman.deform_and_learn.fit_people import FitOptions, fit_people, read_fits
 from volhuman.deform_and_learn.fitted_people import FittedPeople, make_reader
 from volhuman.deform_and_learn.regressor import rest_outputs
 from volhuman.deform_and_learn.regressor_task import joint_errors, seen_joints
@@ -44,8 +44,33 @@ def test_finished_batches_are_kept_and_those_of_other_options_refused(
     again = fit_people(people[:6], folder, OPTIONS, lifter=None)
     for name, array in fits.items():
         np.testing.assert_array_equal(again[name], array)
-    with pytest.raises(InputError, match="holds 6 fits, expected 7"):
+    with pytest.raises(InputError, match=r"shape \(6, 105\), expected \(7, 105\)"):
         fit_people(people[:7], folder, OPTIONS, lifter=None)
+
+
+def _spoil(folder, **changes):
+    """A copy of the fits in which some arrays are others."""
+    (path,) = folder.iterdir()
+    with np.load(path) as arrays:
+        return dict(arrays) | changes, path.name
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"data": np.array("other people train")}, "fits to other people train"),
+        ({"fit": np.zeros((6, 50))}, r"shape \(6, 50\)"),
+        ({"fit": np.full((6, 105), np.nan)}, "fit does not hold finite numbers"),
+        ({"depth_weights": np.zeros((5, 40))}, "depth_weights does not hold"),
+    ],
+)
+def test_fits_that_are_not_of_these_pictures_are_refused(
+    first, people, tmp_path, changes, words
+):
+    arrays, name = _spoil(first[1], **changes)
+    np.savez(tmp_path / name, **arrays)
+    with pytest.raises(InputError, match=words):
+        read_fits(people[:6], tmp_path, OPTIONS)
 
 
 def test_fits_start_at_the_prediction_and_at_the_fit_before(

@@ -246,15 +246,16 @@ def _missing(observation, names):
     ), index
 
 
-def test_points_of_weight_0_change_nothing(fit, scenes, t_pose, single_fits):
+@pytest.mark.parametrize("nothing", [3.0, np.nan])
+def test_points_of_weight_0_change_nothing(fit, scenes, t_pose, single_fits, nothing):
     observation, index = _missing(
         scenes[0].observation, ["nose", "left_wrist", "right_knee", "mid_hip"]
     )
     moved = dataclasses.replace(
         observation,
-        keypoints=observation.keypoints.at[index].set(77.0),
-        keypoint_depths=observation.keypoint_depths.at[index].set(-5.0),
-        dense_points=observation.dense_points.at[::3].add(3.0),
+        keypoints=observation.keypoints.at[index].set(nothing),
+        keypoint_depths=observation.keypoint_depths.at[index].set(nothing),
+        dense_points=observation.dense_points.at[::3].set(nothing),
     )
     first, second = (fit(given, t_pose) for given in (observation, moved))
     for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):

@@ -94,6 +94,30 @@ def test_weights_of_an_early_round_that_were_lost_are_not_those_of_a_later_one(
     scores.write_bytes(kept[1])
 
 
+def test_damaged_files_of_a_round_are_named_and_replace_nothing(trained):
+    folder = Path(trained.workdir)
+    good = (folder / rounds.WEIGHTS).read_bytes()
+    for place, name, content, words in (
+        ("round_1", "scores.json", b"", "not the scores of a round"),
+        ("round_1", "scores.json", b"[]", "not the scores of a round"),
+        ("round_2", rounds.WEIGHTS, good[:100], rf"round_2.*{rounds.WEIGHTS}"),
+    ):
+        path = folder / place / name
+        kept = path.read_bytes()
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=words):
+            run_body(trained)
+        path.write_bytes(kept)
+        assert (folder / rounds.WEIGHTS).read_bytes() == good
+    (folder / "rounds.csv").unlink()
+    (folder / "rounds.csv").mkdir()
+    with pytest.raises(InputError, match=r"rounds\.csv"):
+        run_body(trained)
+    (folder / "rounds.csv").rmdir()
+    assert run_body(trained) == 0
+    assert not list(folder.glob(".*"))
+
+
 @pytest.mark.parametrize("is_finished", [True, False])
 @pytest.mark.parametrize(
     ("option", "value"), [("dense_weight", 3.0), ("steps", 1), ("register_steps", 6)]
@@ -216,6 +240,12 @@ def test_a_film_keeps_time_where_a_frame_is_refused(trained, people, tmp_path, c
     np.testing.assert_array_equal(motion.pose[0], motion.pose[1])
     np.testing.assert_array_equal(motion.pose[2], motion.pose[1])
     assert not (tmp_path / "out" / "2").exists()
+    # What an interrupted run left is no film, and is not mixed with a new one.
+    (tmp_path / "out" / "motion.npz").unlink()
+    for film_file in (tmp_path / "out").glob("overlay.*"):
+        film_file.unlink()
+    with pytest.raises(InputError, match="results exist already"):
+        _predict(trained, film, tmp_path / "out", **options)
     with pytest.raises(InputError, match="hypotheses is 3, but a film has one body"):
         _predict(trained, film, tmp_path / "new", hypotheses=3, **options)
 

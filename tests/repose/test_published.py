@@ -5,12 +5,13 @@ import json
 import zlib
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from volhuman.errors import InputError
 from volhuman.geometry.warp import warp_parts
-from volhuman.repose.forward import init_generator
+from volhuman.repose.forward import init_generator, source_masks
 from volhuman.repose.model import Discriminator, Generator
 from volhuman.repose.paint import paint_frames, paint_pairs, painted_bytes
 from volhuman.repose.published import (
@@ -188,6 +189,14 @@ def small_published():
     )
     params = jax.jit(lambda key: init_generator(network, key))(jax.random.key(0))
     return network, params
+
+
+def test_published_masks_map_over_people(small_published, poses):
+    network, _ = small_published
+    joints = jnp.stack(poses)[:, None, None] - jnp.array([0, 0, 128.0])
+    mapped = jax.vmap(lambda j: source_masks(network, j))(joints)
+    alone = [source_masks(network, j) for j in joints]
+    np.testing.assert_array_equal(mapped, jnp.stack(alone))
 
 
 def test_imported_weights_are_used_with_the_geometry_they_were_trained_with(

@@ -17,6 +17,7 @@ from volhuman.repose.run import run_repose
 from volhuman.repose.train import WEIGHTS
 from volhuman.repose.weights import load_generator
 from volhuman.training.export import read_weights_header
+from volhuman.training.workdir import keep_config
 
 
 @pytest.fixture
@@ -79,6 +80,30 @@ def test_training_goes_on_exports_and_is_measured(tiny, network, tmp_path, capsy
     assert header.config["training"]["initial"] == (
         read_weights_header(config.weights).sha256
     )
+
+
+def test_a_run_goes_on_with_the_same_vgg_wherever_it_lies(tiny, tmp_path, monkeypatch):
+    nothing = lambda *arguments, **options: None
+    for name in ("open_pairs", "FramePairs", "make_loader", "read_in_order"):
+        monkeypatch.setattr(train_module, name, nothing)
+    monkeypatch.setattr(train_module, "export_network", nothing)
+    monkeypatch.setattr(train_module, "load_vgg19", lambda path: ({}, "keras"))
+    monkeypatch.setattr(
+        train_module,
+        "train",
+        lambda task, batches, options, *, validation, config, changeable: keep_config(
+            options.workdir, config, changeable=changeable, continues=True
+        ),
+    )
+    paths = [tmp_path / name for name in ("a.npz", "moved.npz", "other.npz")]
+    for path, content in zip(paths, (b"weights", b"weights", b"others")):
+        path.write_bytes(content)
+    config = ReposeConfig(workdir=str(tmp_path / "run"))
+    for path in paths[:2]:
+        assert run_repose(dataclasses.replace(config, vgg=str(path))) == 0
+    for path in (str(paths[2]), ""):
+        with pytest.raises(InputError, match=r"vgg \(was .*sha256"):
+            run_repose(dataclasses.replace(config, vgg=path))
 
 
 @pytest.mark.parametrize(

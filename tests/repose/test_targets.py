@@ -191,6 +191,15 @@ def test_a_folder_is_read_in_natural_order(tmp_path):
             tmp_path / "film" / f"frame{number + 5}.json", _seen(figures[number], place)
         )
     (tmp_path / "film" / ".hidden.json").write_text("no joints")
+    # A frame may be arrays.
+    content = json.loads((tmp_path / "film" / "frame9.json").read_text())
+    (tmp_path / "film" / "frame9.json").unlink()
+    joints = np.array([content["joints"][name] for name in JOINT_NAMES])
+    np.savez(
+        tmp_path / "film" / "frame9.npz",
+        joint_set="body24",
+        **(content | {"joints": joints}),
+    )
     target = read_target(tmp_path / "film", Sampling())
     np.testing.assert_allclose(target.points[:, :24], figures[:, :24] * 1000, atol=1e-6)
     np.testing.assert_allclose(
@@ -260,7 +269,8 @@ def test_frames_in_one_file_are_resampled(tmp_path):
         ("missing.bvh", None, ["missing.bvh"]),
         ("missing.npz", None, ["missing.npz"]),
         ("missing.json", None, ["missing.json"]),
-        ("missing", None, ["not a target"]),
+        ("missing.png", None, ["no such file or folder"]),
+        ("missing", None, ["no such file or folder"]),
     ],
 )
 def test_what_is_no_target_is_named(tmp_path, name, content, words):

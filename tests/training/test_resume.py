@@ -1,6 +1,7 @@
 """Continued runs: every number as in a run that was never stopped."""
 
 import importlib
+import json
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from volhuman.data.loader import make_loader
 from volhuman.errors import InputError
 from volhuman.training.config import TrainOptions
-from volhuman.training.loop import load_state, train
+from volhuman.training.loop import load_state, steps_made, train
 
 sys.path.append(str(Path(__file__).parent))
 toy = importlib.import_module("training_toy")
@@ -85,6 +86,24 @@ def test_a_finished_run_is_not_trained_further(tmp_path):
         train(toy.regression(), batches, toy.options(tmp_path, steps=4)), first
     )
     assert toy.rows(tmp_path) == rows
+
+
+def test_a_run_that_is_further_is_not_ended_earlier(tmp_path):
+    batches = toy.Numbers(toy.BATCH)
+    train(
+        toy.regression(), batches, toy.options(tmp_path, steps=4), config={"steps": 4}
+    )
+    with pytest.raises(
+        InputError, match=r"has made 4 steps, more than the 3 .* steps=4"
+    ):
+        train(
+            toy.regression(),
+            batches,
+            toy.options(tmp_path, steps=3),
+            config={"steps": 3},
+        )
+    assert json.loads((tmp_path / "config.json").read_text()) == {"steps": 4}
+    assert steps_made(tmp_path) == 4 and steps_made(tmp_path / "none") == 0
 
 
 def test_a_run_continues_on_other_devices(tmp_path):

@@ -142,8 +142,9 @@ def _from_densepose(content, model, path, count, chart) -> SurfacePoints:
     if not chart or model.name != "smpl":
         raise InputError(
             f"{path}: I, U, V refer to DensePose's chart of SMPL, which this package "
-            "cannot include; give --config.body=SMPL_FILE and "
-            "--config.chart=UV_Processed.mat, or annotate vertex or rest_xyz"
+            "cannot include; annotate vertex or rest_xyz, or fit SMPL with "
+            "--config=experiments/register.py --config.body=SMPL_FILE "
+            "--config.chart=UV_Processed.mat"
         )
     part, u, v = (_column(content, name, path, count) for name in "IUV")
     if ((u < 0) | (u > 1) | (v < 0) | (v > 1)).any():

@@ -16,6 +16,8 @@ from volhuman.errors import InputError
 
 # Fewer points than this leave the body's orientation and size open.
 MINIMUM_KEYPOINTS = 6
+# Detectors give what they did not find somewhere, with less confidence than this.
+_SURE = 0.2
 _FORMS = (
     "COCO-17 (a list of 51 numbers, or {'keypoints': [...]}), OpenPose BODY_25 "
     "({'people': [{'pose_keypoints_2d': [75 numbers]}]}), or named joints "
@@ -103,6 +105,17 @@ def check_keypoints(
             f"{path}: {len(present)} key points are present ({names}), expected at "
             f"least {MINIMUM_KEYPOINTS}; mark more points"
         )
+
+
+def sure_positions(keypoints: Keypoints) -> np.ndarray:
+    """Returns the positions `(N, 2)` of the points that say where the person is.
+
+    Points of little confidence are left out where enough others remain.
+    """
+    present = keypoints.confidence > 0
+    sure = keypoints.confidence >= _SURE
+    enough = sure.sum() >= MINIMUM_KEYPOINTS
+    return keypoints.positions[sure if enough else present]
 
 
 def _from_openpose(people: object, path) -> Keypoints:

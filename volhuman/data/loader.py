@@ -126,7 +126,7 @@ def make_loader(
     data = data.repeat(num_epochs or _ENDLESS // len(data))
     data = data.batch(batch_size, batch_fn=_stack)
     threads = grain.ReadOptions(num_threads, 2 * num_threads)
-    settings = {"source": _name(source), "num_records": len(source), "seed": seed}
+    settings = {"source": source_name(source), "num_records": len(source), "seed": seed}
     settings |= {"batch_size": batch_size, "num_epochs": num_epochs}
     settings |= {"shuffle": shuffle, "shard": list(shard)}
     return Loader(iter(data.to_iter_dataset(threads)), settings)
@@ -148,8 +148,8 @@ def _check_options(source, batch_size, seed, num_epochs, shard, num_threads):
         raise InputError(f"seed is {seed}, expected 0 to {2**32 - 1}")
     if len(source) <= index:
         raise InputError(
-            f"{_name(source)} has {len(source)} records, too few for {count} shards; "
-            "use fewer devices or more data"
+            f"{source_name(source)} has {len(source)} records, too few for {count} "
+            "shards; use fewer devices or more data"
         )
 
 
@@ -194,7 +194,7 @@ class _Checked:
     def _damaged(self, index: int, reason: str) -> InputError:
         folder = getattr(getattr(self._source, "dataset_info", None), "data_dir", None)
         return InputError(
-            f"{_name(self._source)}: record {index} is damaged ({reason}); "
+            f"{source_name(self._source)}: record {index} is damaged ({reason}); "
             + (
                 f"delete {folder} and build or copy the data set again"
                 if folder
@@ -208,8 +208,8 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-def _name(source: Source) -> str:
-    """Name of a source for messages: data set and split where it knows them."""
+def source_name(source: Source) -> str:
+    """Returns the name of a source: data set and split where it knows them."""
     info = getattr(source, "dataset_info", None)
     if info is None:
         return type(source).__name__

@@ -1,7 +1,8 @@
-"""Folders of results: complete or absent, and never in place of anything else."""
+"""Results on disk: complete or absent, and never in place of anything else."""
 
 import contextlib
 import os
+import secrets
 import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -41,6 +42,26 @@ def check_replaceable(
             f"{folder}: holds {foreign[0]!r}, which is no result and would be lost; "
             "choose another --config.output"
         )
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Writes a file so that the old or the new one is there, never a part.
+
+    Raises:
+        InputError: If it cannot be written.
+    """
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: {error.strerror or error}; make room or choose another folder, "
+            "then run the same command again"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):  # Renamed already, or never created.
+            part.unlink()
 
 
 @contextlib.contextmanager

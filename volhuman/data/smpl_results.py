@@ -115,6 +115,8 @@ def _from_romp(content: Any, path: Path) -> list[EstimatedPerson]:
 
 
 def _from_hmr(arrays, translations, shape, path) -> list[EstimatedPerson]:
+    if np.shape(translations) == (3,):
+        translations = np.asarray(translations)[None]
     places = _numbers(translations, (None, 3), path, "the camera's translation")
     count = len(places)
     roots = _rotations(arrays["global_orient"], count, 1, path, "global_orient")
@@ -177,10 +179,15 @@ def _numbers(value, shape, path, place) -> np.ndarray:
         array.ndim == len(shape)
         and all(want in (None, has) for want, has in zip(shape, array.shape))
     )
+    if len(array.shape) > 0 and len(array) == 0 and value is not None:
+        raise InputError(
+            f"{path}: {place} holds nobody; the estimator found no one in the picture"
+        )
     if array.dtype.kind not in "iuf" or not fits or not array.size:
+        wanted = " x ".join("N" if n is None else str(n) for n in shape or ())
         raise InputError(
             f"{path}: {place} is {array.dtype} {array.shape}, expected numbers"
-            + (f" {shape}" if shape else "")
+            + (f" {wanted}" if shape else "")
         )
     if not np.isfinite(array).all():
         raise InputError(f"{path}: {place} holds numbers that are not finite")

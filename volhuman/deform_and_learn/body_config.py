@@ -246,7 +246,7 @@ def check_config(config: BodyConfig) -> None:
         value = getattr(config, option)
         if not least <= value <= most:
             raise InputError(
-                f"--config.{option} is {value}, expected {least:g} to {most:g}"
+                f"--config.{option} is {value}, expected {least} to {most}"
             )
     if 0 < config.fps < _SLOWEST:
         raise InputError(

@@ -137,16 +137,10 @@ def _estimate_all(
         check_annotation_folders(config)
         _check_bodies_folder(config)
     output = Path(config.output)
-    if rate:
-        if config.hypotheses > 1:
-            raise InputError(
-                f"--config.hypotheses is {config.hypotheses}, but a film has one body "
-                "a frame; leave it out, or --config.smoothing to have photographs"
-            )
-        for file in (MOTION, f"{FILM}.gif", f"{FILM}.mp4"):
-            _check_absent(output / file, overwrite=config.overwrite)
-    make_folder(output)
     names = output_names(photographs)
+    if rate:
+        _check_film(config, names)
+    make_folder(output)
     refused = []
     done: dict[str, Found] = {}
     progress = tqdm(
@@ -188,11 +182,23 @@ def _check_bodies_folder(config: BodyConfig) -> None:
         )
 
 
-def _check_absent(path: Path, *, overwrite: bool) -> None:
-    if path.exists() and not overwrite:
+def _check_film(config: BodyConfig, names: Iterable[str]) -> None:
+    """Refuses a film of which anything exists: it is made from all of its frames."""
+    if config.hypotheses > 1:
         raise InputError(
-            f"{path} exists already; add --config.overwrite=True or choose another "
-            "--config.output"
+            f"--config.hypotheses is {config.hypotheses}, but a film has one body a "
+            "frame; leave it out, or give photographs without --config.smoothing"
+        )
+    output = Path(config.output)
+    for file in (MOTION, f"{FILM}.gif", f"{FILM}.mp4"):
+        if (output / file).exists() and not config.overwrite:
+            raise InputError(
+                f"{output / file} exists already; add --config.overwrite=True or "
+                "choose another --config.output"
+            )
+    for name in names:
+        check_replaceable(
+            output / name, {*FILES, HYPOTHESES}, overwrite=config.overwrite
         )
 
 

@@ -34,12 +34,13 @@ from volhuman.evaluation.tables import Cells, make_table
 from volhuman.training.config import TrainOptions
 from volhuman.training.describe import describe
 from volhuman.training.loop import train
+from volhuman.training.manifest import file_digest
 from volhuman.training.parallel import connect, loader_options
 
 # What may differ when a run continues.
-_CHANGEABLE = ("mode", "poses", "weights", "body_poses", "output", "overwrite")
+_CHANGEABLE = ("mode", "weights", "body_poses", "output", "overwrite")
 # What else says where and how a training ran, and nothing about its weights.
-_PLACES = {*_CHANGEABLE, "workdir", "num_devices", "log_every"}
+_PLACES = {*_CHANGEABLE, "poses", "workdir", "num_devices", "log_every"}
 _NUM_VALIDATION, _NUM_TEST = 512, 1000
 _SYNTHETIC, _GIVEN = "held-out synthetic people", "given poses"
 _NO_SIGN = "depths of 0 have no sign"
@@ -90,22 +91,25 @@ def train_depth_gan(config: DepthGanConfig) -> None:
     if config.evaluate_every:
         held_out = held_out_people(_NUM_VALIDATION, layout=config.layout, seed=1)
         validation = read_in_order(held_out, _NUM_VALIDATION)
+    recorded = dataclasses.asdict(config)
+    if config.poses:
+        # The file may move: it is what it holds that may not change.
+        recorded["poses"] = f"sha256 {file_digest(Path(config.poses))}"
     state = train(
         make_task(config),
         PoseBatches(people, **loader_options(options)),
         options,
         validation=validation,
-        config=dataclasses.asdict(config),
+        config=recorded,
         changeable=_CHANGEABLE,
     )
     path = Path(config.workdir) / SHIPPED
-    recorded = dataclasses.asdict(config)
-    recorded = {name: recorded[name] for name in recorded.keys() - _PLACES}
+    kept = {name: recorded[name] for name in recorded.keys() - _PLACES}
     digest = save_depth_gan(
         path,
         state["average"],
         layout=config.layout,
-        config=recorded | {"poses": Path(config.poses).name or "synthetic people"},
+        config=kept | {"poses": Path(config.poses).name or "synthetic people"},
         step=int(state["step"]),
     )
     print(f"{path}: step {int(state['step'])}, sha256 {digest}")

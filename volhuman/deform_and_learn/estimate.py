@@ -16,6 +16,7 @@ import numpy as np
 
 from volhuman.body.model import BodyModel
 from volhuman.body.template import load_template
+from volhuman.checks import check_shape
 from volhuman.data.augmentation import Geometry
 from volhuman.data.photograph_crops import crop_photograph
 from volhuman.data.smpl_results import EstimatedPerson
@@ -86,6 +87,9 @@ def estimate_body(estimator: Estimator, rgb: np.ndarray, crop: Crop) -> Unknowns
 
     Returns:
         Body and camera in view units of the crop; see `registration.body_and_camera`.
+
+    Raises:
+        ValueError: If the photograph has another shape or other numbers.
     """
     outputs = estimator.predict(_pictures(estimator, rgb, [crop]))
     return split_outputs(outputs[0], estimator.model.num_shape)
@@ -105,6 +109,9 @@ def estimate_hypotheses(
     Returns:
         Bodies and cameras `(count, ...)` in view units of `crop`. First stands the one
         whose joints are nearest to those of all others in the mean.
+
+    Raises:
+        ValueError: If the photograph has another shape or other numbers.
     """
     generator = np.random.default_rng(0)
     crops = [crop]
@@ -174,6 +181,12 @@ def _refine(options: RegistrationOptions):
 
 
 def _pictures(estimator: Estimator, rgb: np.ndarray, crops: list[Crop]) -> np.ndarray:
+    check_shape("rgb", rgb, "H W 3")
+    if rgb.dtype.kind != "f" or not (rgb.min() >= 0 and rgb.max() <= 1):
+        raise ValueError(
+            f"rgb is {rgb.dtype} from {rgb.min()} to {rgb.max()}, expected finite "
+            "floats in [0, 1]"
+        )
     side = estimator.network.image_size
     pictures = np.stack([crop_photograph(rgb, crop, side) for crop in crops])
     return np.round(255 * pictures).astype(np.uint8)

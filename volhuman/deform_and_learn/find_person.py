@@ -6,7 +6,7 @@ import numpy as np
 
 from volhuman.data.dense import DensePoints
 from volhuman.data.images import Photograph, read_photograph
-from volhuman.data.keypoints import Keypoints
+from volhuman.data.keypoints import Keypoints, sure_positions
 from volhuman.errors import InputError
 from volhuman.geometry.camera import Crop, crop_around
 
@@ -47,15 +47,24 @@ def find_person(
         photograph".
 
     Raises:
-        InputError: If the box or the mask holds nothing of the photograph.
+        InputError: If the box or the mask holds nothing of the photograph, or all marks
+            are in one spot.
     """
     marks = []
     if keypoints is not None:
-        marks.append(keypoints.positions[keypoints.confidence > 0])
+        marks.append(sure_positions(keypoints))
     if dense is not None:
         marks.append(dense.positions)
     if marks:
-        return crop_around(np.concatenate(marks), margin=_MARKED), "key points"
+        positions = np.concatenate(marks)
+        extent = np.ptp(positions, axis=0).max()
+        if extent < _LEAST_SIDE:
+            raise InputError(
+                f"{photograph.path}: all its marks lie within {extent:.2g} pixels, "
+                f"expected at least {_LEAST_SIDE}; give them in the pixels of this "
+                "photograph"
+            )
+        return crop_around(positions, margin=_MARKED), "key points"
     if mask is not None:
         return _around_mask(mask, photograph.path), "mask"
     if box is not None:

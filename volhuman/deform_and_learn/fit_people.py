@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from volhuman.body.model import BodyModel
 from volhuman.body.template import load_template
-from volhuman.data.loader import Source
+from volhuman.data.loader import Source, source_name
 from volhuman.data.npz_files import write_npz
 from volhuman.data.sets.files import read_npz_array
 from volhuman.deform_and_learn.fitted_people import make_reader
@@ -28,7 +28,11 @@ from volhuman.deform_and_learn.registration import (
     register,
     unknowns_of,
 )
-from volhuman.deform_and_learn.regressor import join_outputs, split_outputs
+from volhuman.deform_and_learn.regressor import (
+    NUM_OUTPUTS,
+    join_outputs,
+    split_outputs,
+)
 from volhuman.deform_and_learn.regressor_task import (
     joint_errors,
     observe,
@@ -41,6 +45,7 @@ from volhuman.training.parallel import make_mesh, replicated, split
 Predict = Callable[[np.ndarray], jax.Array]
 _FITS = ("fit", "fit_weight", "keypoint_depths", "depth_weights")
 MEASURED = ("MPJPE", "PA-MPJPE", "flipped")
+_DATA = "data"  # the name of the pictures
 _INPUTS = ("keypoints", "keypoint_weights", "dense_points", "dense_vertices")
 _INPUTS += ("dense_barycentric",)
 
@@ -105,6 +110,7 @@ def fit_people(
         if not path.exists():
             starts = None if earlier is None else earlier[numbers.start : numbers.stop]
             found = _fit_batch(people, numbers, options, fit, predict, starts)
+            found[_DATA] = np.array(source_name(people))
             write_npz(path, found, option="workdir")
     return read_fits(people, folder, options)
 
@@ -120,7 +126,7 @@ def read_fits(
         options: How they were fitted.
 
     Raises:
-        InputError: If a batch is missing, damaged, or of other options.
+        InputError: If a batch is missing, damaged, or of other options or pictures.
     """
     parts = []
     for numbers in _batches(people, options):
@@ -131,13 +137,31 @@ def read_fits(
                 "complete: delete the folder of the round to make it again"
             )
         part = {name: read_npz_array(path, name) for name in (*_FITS, *MEASURED)}
-        if len(part["fit"]) != len(numbers):
+        _check_part(path, part, len(numbers))
+        found = str(read_npz_array(path, _DATA))
+        if found != source_name(people):
             raise InputError(
-                f"{path}: holds {len(part['fit'])} fits, expected {len(numbers)}; it "
-                "belongs to other options: give another workdir"
+                f"{path}: holds fits to {found}, expected {source_name(people)}; give "
+                "the fits of these pictures, or another workdir"
             )
         parts.append(part)
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _check_part(path: Path, part: Mapping[str, np.ndarray], count: int) -> None:
+    """Refuses arrays that no network can learn from."""
+    shape = (count, NUM_OUTPUTS)
+    if part["fit"].shape != shape:
+        raise InputError(
+            f"{path}: fits have the shape {part['fit'].shape}, expected {shape}; it "
+            "belongs to other options: give another workdir"
+        )
+    for name, array in part.items():
+        if len(array) != count or not np.isfinite(array).all():
+            raise InputError(
+                f"{path}: {name} does not hold finite numbers for {count} pictures; "
+                "delete the file to have them fitted again"
+            )
 
 
 def _batches(people: Source, options: FitOptions) -> list[range]:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from volhuman.data.loader import Source, make_loader
+from volhuman.data.loader import Source, make_loader, source_name
 from volhuman.deform_and_learn.body_config import BodyNetwork
 from volhuman.deform_and_learn.fitted_people import make_reader
 from volhuman.deform_and_learn.regressor import Regressor, rest_outputs
@@ -77,9 +77,7 @@ def measure_people(
         rows.append(joint_errors(joints, batch["joints"]))
         names.extend(batch["person"])
     values = {n: np.concatenate([np.asarray(row[n]) for row in rows]) for n in rows[0]}
-    info = getattr(people, "dataset_info", None)
-    name = f"{info.full_name} {people.split}" if info else type(people).__name__
-    return MeasuredBodies(values, np.array(names), name)
+    return MeasuredBodies(values, np.array(names), source_name(people))
 
 
 def rest_bodies(images: np.ndarray) -> jax.Array:

@@ -20,14 +20,20 @@ from volhuman.body.template import load_template
 from volhuman.data.images import Photograph
 from volhuman.data.loader import Source
 from volhuman.data.photograph_crops import crop_photograph
-from volhuman.data.sets.building import prepare
+from volhuman.data.sets.building import prepare, read_names
+from volhuman.data.sets.files import need_folder
 from volhuman.data.sets.human36m import ARCHIVES
 from volhuman.deform_and_learn.body_config import BodyNetwork
 from volhuman.deform_and_learn.find_person import find_person
-from volhuman.deform_and_learn.measure_bodies import MeasuredBodies, make_predict
+from volhuman.deform_and_learn.measure_bodies import (
+    MeasuredBodies,
+    make_predict,
+    rest_bodies,
+)
 from volhuman.deform_and_learn.poses_2d import joints_from_keypoints
 from volhuman.deform_and_learn.registration import body_and_camera
 from volhuman.deform_and_learn.regressor import split_outputs
+from volhuman.errors import InputError
 from volhuman.evaluation.poses import (
     H36M_PROTOCOL_1,
     H36M_PROTOCOL_1_14,
@@ -37,6 +43,7 @@ from volhuman.evaluation.poses import (
 from volhuman.evaluation.protocol import Protocol, Score, summarize
 
 _BATCH = 32
+_NUM_RECORDINGS = 60  # two subjects, fifteen actions, two parts
 _PROTOCOLS = {
     "MPJPE, 17 joints": H36M_PROTOCOL_1,
     "MPJPE, 14 joints": H36M_PROTOCOL_1_14,
@@ -47,31 +54,43 @@ _PROTOCOLS = {
 def open_human36m(folder: str | Path, data_dir: str | Path) -> Source:
     """Opens the test frames of Protocol #1, building the set where it is not built.
 
+    The subjects of the test alone are enough, and so is a part of their recordings:
+    the scores say how many there were.
+
     Args:
         folder: The user's files, in the form of folders or archives
             (`data.sets.human36m`).
         data_dir: Folder of all built data sets.
 
     Raises:
-        InputError: If files are missing or broken.
+        InputError: If files are missing or broken, or the set that is built there is of
+            other files.
     """
-    is_archive = (Path(folder) / ARCHIVES["test"]).exists()
-    layout = "archive" if is_archive else "folders"
-    # The subjects of the test alone are enough.
+    folder = Path(folder)
+    need_folder(folder, "it holds the recordings of Human3.6M")
+    layout = "archive" if (folder / ARCHIVES["test"]).exists() else "folders"
     builder = prepare(
         "volhuman_human36m", folder, data_dir, layout=layout, complete=False
     )
+    wanted = [frame.name for frame in builder.read_index(folder)["test"]]
+    if read_names(builder).get("test", []) != wanted:
+        raise InputError(
+            f"{builder.data_dir}: was built from other files than those of {folder}; "
+            "delete it, or give another --config.data_dir"
+        )
+    if not wanted:
+        raise InputError(f"{folder}: holds no recording of the subjects 9 and 11")
     return builder.as_data_source("test")
 
 
 def measure_human36m(
-    network: BodyNetwork, variables: Mapping[str, Any], frames: Source
+    network: BodyNetwork, variables: Mapping[str, Any] | None, frames: Source
 ) -> MeasuredBodies:
     """Estimates the body in every frame and compares 17 joints.
 
     Args:
         network: Sizes.
-        variables: Of the regressor.
+        variables: Of the regressor; None measures T-poses that face the camera.
         frames: Records with "image", "box", "keypoints", "joints", "subject" and
             "action".
 
@@ -79,7 +98,7 @@ def measure_human36m(
         Errors in millimetres by protocol; the people are the recordings: subject and
         action.
     """
-    predict = make_predict(network, variables)
+    predict = make_predict(network, variables) if variables is not None else rest_bodies
     joints_of = jax.jit(jax.vmap(_joints_17))
     rows, people = [], []
     for start in tqdm(range(0, len(frames), _BATCH), unit="batch", disable=None):
@@ -96,9 +115,13 @@ def measure_human36m(
                 for name, protocol in _PROTOCOLS.items()
             }
         )
-        people += [f"{frame['subject']} {frame['action']}" for frame in batch]
+        people += [f"{frame['subject']} {_text(frame['action'])}" for frame in batch]
     values = {n: np.concatenate([np.asarray(row[n]) for row in rows]) for n in rows[0]}
-    return MeasuredBodies(values, np.array(people), "Human3.6M, Protocol #1")
+    data = (
+        f"Human3.6M, Protocol #1, {len(people)} frames of {len(set(people))} of "
+        f"{_NUM_RECORDINGS} recordings"
+    )
+    return MeasuredBodies(values, np.array(people), data)
 
 
 def score_human36m(measured: MeasuredBodies) -> dict[str, Score]:
@@ -119,6 +142,10 @@ def score_human36m(measured: MeasuredBodies) -> dict[str, Score]:
         )
         scores[protocol.label] = summarize(values, protocol, groups=measured.people)
     return scores
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _person(frame, size):

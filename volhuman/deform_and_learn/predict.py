@@ -22,7 +22,12 @@ from volhuman.data.images import (
     output_names,
     read_photograph,
 )
-from volhuman.data.keypoints import Keypoints, check_keypoints, read_keypoints
+from volhuman.data.keypoints import (
+    Keypoints,
+    check_keypoints,
+    read_keypoints,
+    sure_positions,
+)
 from volhuman.data.result_folders import check_replaceable
 from volhuman.deform_and_learn.config import RegisterConfig
 from volhuman.deform_and_learn.find_person import read_mask
@@ -224,7 +229,7 @@ def _crop(
     """The square around all annotated points."""
     points = []
     if keypoints is not None:
-        points.append(keypoints.positions[keypoints.confidence > 0])
+        points.append(sure_positions(keypoints))
     if dense is not None:
         points.append(dense.positions)
     return crop_around(np.concatenate(points), margin=config.crop_margin)

@@ -15,7 +15,6 @@ import functools
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from volhuman.body.correspondence import SurfacePoints
 from volhuman.body.keypoints import KEYPOINT_NAMES, body_keypoints, landmark_vertices
@@ -23,6 +22,7 @@ from volhuman.body.model import BodyModel, BodyParams, pose_body, take_vertices
 from volhuman.body.pose_prior import load_pose_prior, prior_energy
 from volhuman.body.skeleton import NUM_JOINTS
 from volhuman.deform_and_learn import losses
+from volhuman.deform_and_learn.minimise import minimise
 from volhuman.geometry.camera import FACING_CAMERA, WeakPerspective, project_weak
 from volhuman.geometry.rotation import axis_angle_to_matrix, gram_schmidt
 
@@ -171,6 +171,7 @@ def register(
     Returns:
         The best fit over all starts.
     """
+    observation = _without_missing(observation)
     starts = _starts(model, observation, options.num_starts, initial)
     fit = functools.partial(_fit_one_start, model, observation, options)
     unknowns, loss = jax.vmap(fit)(starts)
@@ -195,6 +196,21 @@ def register(
         dense_error=_weighted_mean(dense_distance, observation.dense_weights),
         keypoint_error=_weighted_mean(keypoint_distance, observation.keypoint_weights),
         start=best,
+    )
+
+
+def _without_missing(observation: Observation) -> Observation:
+    """Zeros where nothing was observed: what stands there, as NaN, has no part."""
+    kept = lambda values, weights: jnp.where(
+        (weights > 0).reshape(weights.shape + (1,) * (values.ndim - weights.ndim)),
+        values,
+        0,
+    )
+    return dataclasses.replace(
+        observation,
+        keypoints=kept(observation.keypoints, observation.keypoint_weights),
+        keypoint_depths=kept(observation.keypoint_depths, observation.depth_weights),
+        dense_points=kept(observation.dense_points, observation.dense_weights),
     )
 
 
@@ -350,32 +366,8 @@ def _fit_one_start(model, observation, options, unknowns):
     best = jnp.inf
     for weights, steps in zip(options.stages, options.steps, strict=True):
         loss = functools.partial(registration_loss, model, observation, weights=weights)
-        unknowns, best = _minimise(loss, unknowns, steps, options.learning_rate)
+        unknowns, best = minimise(loss, unknowns, steps, options.learning_rate)
     return unknowns, best
-
-
-def _minimise(loss, unknowns, steps, learning_rate):
-    """Adam with a decaying rate; keeps the best iterate."""
-    schedule = optax.cosine_decay_schedule(learning_rate, steps, alpha=0.05)
-    optimiser = optax.adam(schedule)
-
-    def step(carry, _):
-        unknowns, state, best, least = carry
-        value, gradient = jax.value_and_grad(lambda u: loss(unknowns=u))(unknowns)
-        better = value < least
-        best = jax.tree.map(
-            lambda new, old: jnp.where(better, new, old), unknowns, best
-        )
-        updates, state = optimiser.update(gradient, state, unknowns)
-        unknowns = optax.apply_updates(unknowns, updates)
-        return (unknowns, state, best, jnp.where(better, value, least)), None
-
-    carry = (unknowns, optimiser.init(unknowns), unknowns, jnp.inf)
-    (last, _, best, least), _ = jax.lax.scan(step, carry, length=steps)
-    value = loss(unknowns=last)
-    better = value < least
-    best = jax.tree.map(lambda new, old: jnp.where(better, new, old), last, best)
-    return best, jnp.where(better, value, least)
 
 
 def _weighted_mean(values, weights):

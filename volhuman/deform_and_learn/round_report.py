@@ -2,13 +2,14 @@
 
 import csv
 import io
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+
+from volhuman.data.result_folders import replace_file
 
 _CURVES = {
     "registration MPJPE": "registration of the training pictures",
@@ -25,6 +26,9 @@ def write_rounds(folder: Path, scores: Sequence[Mapping[str, Any]]) -> None:
     Args:
         folder: Folder of the training.
         scores: Scores of each round, from the first.
+
+    Raises:
+        InputError: If they cannot be written.
     """
     text = io.StringIO()
     # A round that learns from given fits has no numbers of the depth GAN.
@@ -32,10 +36,10 @@ def write_rounds(folder: Path, scores: Sequence[Mapping[str, Any]]) -> None:
     writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(scores)
-    _replace(folder / "rounds.csv", text.getvalue().encode())
+    replace_file(folder / "rounds.csv", text.getvalue().encode())
     picture = io.BytesIO()
     plot_rounds(scores).savefig(picture, format="png")
-    _replace(folder / "rounds.png", picture.getvalue())
+    replace_file(folder / "rounds.png", picture.getvalue())
 
 
 def plot_rounds(scores: Sequence[Mapping[str, Any]]) -> Figure:
@@ -63,9 +67,3 @@ def plot_rounds(scores: Sequence[Mapping[str, Any]]) -> Figure:
     axes.grid(alpha=0.3)
     axes.legend()
     return figure
-
-
-def _replace(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    os.replace(part, path)

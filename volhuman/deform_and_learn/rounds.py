@@ -11,8 +11,8 @@ the annotated 2D poses and, as often, the fitted bodies from new sides.
 
 import dataclasses
 import functools
+import io
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,9 @@ import numpy as np
 from volhuman.body.keypoints import body_keypoints, landmark_vertices
 from volhuman.body.model import pose_body, take_vertices
 from volhuman.body.template import load_template
+from volhuman.data.json_files import read_json
 from volhuman.data.loader import Source, make_loader, open_people
+from volhuman.data.result_folders import replace_file
 from volhuman.deform_and_learn.body_config import NETWORKS, BodyConfig, training_options
 from volhuman.deform_and_learn.depth_config import DepthGanConfig
 from volhuman.deform_and_learn.depth_measure import measure_on_pictures
@@ -50,7 +52,7 @@ from volhuman.errors import InputError
 from volhuman.nn.resnet50 import load_resnet50
 from volhuman.training.config import TrainOptions
 from volhuman.training.export import read_weights_header
-from volhuman.training.loop import load_state, train
+from volhuman.training.loop import load_state, steps_made, train
 from volhuman.training.parallel import loader_options
 from volhuman.training.workdir import keep_config
 
@@ -88,12 +90,13 @@ def train_rounds(config: BodyConfig) -> None:
     for number in range(1, config.rounds + 1):
         place = folder / f"round_{number}"
         place.mkdir(parents=True, exist_ok=True)
-        if not (place / _SCORES).exists():
+        if not ((place / _SCORES).exists() and (place / WEIGHTS).exists()):
             _run_round(config, number, people)
-        scores.append(json.loads((place / _SCORES).read_text()))
+        scores.append(_read_scores(place / _SCORES))
         print(f"round {number}: {_summary(scores[-1])}", flush=True)
-    last = (folder / f"round_{config.rounds}" / WEIGHTS).read_bytes()
-    _write(folder / WEIGHTS, last)
+    last = folder / f"round_{config.rounds}" / WEIGHTS
+    load_regressor(last)  # what is damaged replaces nothing
+    replace_file(folder / WEIGHTS, last.read_bytes())
     write_rounds(folder, scores)
     digest = read_weights_header(folder / WEIGHTS).sha256
     print(f"{folder / WEIGHTS}: sha256 {digest}")
@@ -127,14 +130,15 @@ def _run_round(config: BodyConfig, number: int, people: Mapping[str, Source]) ->
             scores["depth GAN MPJPE"] = float(lifted["MPJPE"].mean())
             scores |= _without_depths(place, options, fits, register)
     scores |= {f"registration {n}": float(np.mean(fits[n])) for n in MEASURED}
-    _train_regressor(config, number, FittedPeople(people["train"], fits))
     if not (place / WEIGHTS).exists():
-        _export(config, place / WEIGHTS, number)
+        _check_not_beyond(config, place / WEIGHTS, number)
+        _train_regressor(config, number, FittedPeople(people["train"], fits))
+        _export(config, place / WEIGHTS)
     network, variables = load_regressor(place / WEIGHTS)
     measured = measure_people(network, variables, people["validation"])
     scores |= {f"test {n}": float(np.mean(measured.values[n])) for n in MEASURED}
     scores |= {"round": number, "steps": number * config.steps}
-    _write(place / _SCORES, (json.dumps(scores, indent=1) + "\n").encode())
+    replace_file(place / _SCORES, (json.dumps(scores, indent=1) + "\n").encode())
 
 
 def open_people_of(config: BodyConfig, split: str) -> Source:
@@ -157,7 +161,9 @@ def _train_lifter(config, place, people, earlier):
     workdir = place / "depth_gan"
     if not (workdir / DEPTH_WEIGHTS).exists():
         poses = place / "poses_2d.npy"
-        _write_poses(poses, _poses_2d(config, people, earlier))
+        content = io.BytesIO()
+        np.save(content, _poses_2d(config, people, earlier))
+        replace_file(poses, content.getvalue())
         train_depth_gan(
             DepthGanConfig(
                 workdir=str(workdir),
@@ -219,13 +225,6 @@ def _body_joints(outputs):
     joints = joints_from_keypoints(body_keypoints(posed, posed.vertices))
     turned = jnp.matmul(joints - joints[:1], camera.rotation.T, precision="highest")
     return turned * jnp.array([1.0, -1.0, -1.0])
-
-
-def _write_poses(path: Path, poses: np.ndarray) -> None:
-    part = path.with_suffix(".part")
-    with part.open("wb") as file:
-        np.save(file, poses)
-    os.replace(part, path)
 
 
 # -- deform
@@ -299,32 +298,50 @@ def _all_steps(config: BodyConfig) -> int:
     return config.rounds * config.steps
 
 
-def _export(config: BodyConfig, path: Path, number: int) -> None:
+def _check_not_beyond(config: BodyConfig, path: Path, number: int) -> None:
+    """Refuses to make the weights of a round from the state of a later one."""
+    made = steps_made(Path(config.workdir) / "regressor")
+    if made > number * config.steps:
+        raise InputError(
+            f"{path}: is missing, and the training stands at step {made}, beyond round "
+            f"{number}; give another --config.workdir to train again"
+        )
+
+
+def _export(config: BodyConfig, path: Path) -> None:
     """Writes the averaged parameters of the newest checkpoint, the end of a round."""
     task = make_task(config, steps=_all_steps(config))
     step, state = load_state(task, Path(config.workdir) / "regressor")
-    if step != number * config.steps:
-        raise InputError(
-            f"{path}: is missing, and the training stands at step {step}, beyond round "
-            f"{number}; give another --config.workdir to train again"
-        )
     options = training_options(config)
     save_regressor(
         path,
         NETWORKS[config.network],
         {"params": state["average"], "batch_stats": state["batch_stats"]},
-        config={n: options[n] for n in options.keys() - _PLACES} | {"round": number},
+        config={n: options[n] for n in options.keys() - _PLACES}
+        | {"round": step // config.steps},
         step=step,
     )
+
+
+def _read_scores(path: Path) -> dict[str, float]:
+    """The scores of a finished round."""
+    try:
+        scores = read_json(path)
+    except InputError:
+        scores = None
+    if not (
+        isinstance(scores, dict)
+        and "round" in scores
+        and all(isinstance(value, int | float) for value in scores.values())
+    ):
+        raise InputError(
+            f"{path}: not the scores of a round; delete the file to have the round "
+            "measured again"
+        )
+    return scores
 
 
 def _summary(scores: Mapping[str, Any]) -> str:
     return ", ".join(
         f"{name} {scores[name]:.3g}" for name in scores if name not in ("round",)
     )
-
-
-def _write(path: Path, content: bytes) -> None:
-    part = path.with_suffix(".part")
-    part.write_bytes(content)
-    os.replace(part, path)

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 _GIF_RATE = 50
+_GIF_UNITS = 100  # of a second
 
 
 def write_animation(folder: Path, stem: str, frames: Iterable[np.ndarray], rate: float):
@@ -32,12 +33,14 @@ def write_animation(folder: Path, stem: str, frames: Iterable[np.ndarray], rate:
     # Shown at a tenth of their speed by browsers, faster ones leave frames out.
     every = math.ceil(rate / _GIF_RATE)
     first, *others = [Image.fromarray(picture) for picture in pictures[::every]]
+    # A GIF counts hundredths of a second: frames differ in length for the film to last.
+    moments = np.round(np.arange(len(others) + 2) * every / rate * _GIF_UNITS)
     temporary = gif.with_name(f".{stem}.part.gif")
     first.save(
         temporary,
         save_all=True,
         append_images=others,
-        duration=round(1000 * every / rate),
+        duration=(np.diff(moments) * (1000 // _GIF_UNITS)).astype(int).tolist(),
         loop=0,
         optimize=False,
     )

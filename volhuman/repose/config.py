@@ -240,7 +240,8 @@ class ReposeConfig(UseOptions):
             step.
         perceptual: Weight of the perceptual distance.
         adversarial: Weight of the adversarial loss, 0 to train without discriminator.
-        vgg: VGG19 weights (`.npz` or `.safetensors`); empty for the pyramid distance.
+        vgg: VGG19 weights (`.npz`, `.safetensors` or Keras's `.h5`); empty for the
+            pyramid distance.
         average: Decay of the average of the generator's parameters that is evaluated.
         augment: Random colour and geometry.
         save_every: Steps between checkpoints.
@@ -312,7 +313,7 @@ def check_ranges(config: ReposeConfig) -> None:
         value = getattr(config, option)
         if not least <= value <= most:
             raise InputError(
-                f"--config.{option} is {value}, expected {least:g} to {most:g}"
+                f"--config.{option} is {value}, expected {least} to {most}"
             )
 
 

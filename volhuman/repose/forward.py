@@ -29,6 +29,9 @@ def repose(
 ) -> dict[str, jax.Array]:
     """Paints people in new poses; differentiable in parameters, pictures and joints.
 
+    The published network's masks and maps, and the maps of the warp "mirrored", have no
+    derivatives by the joints.
+
     The networks compute in the type of parameters, pictures and noise, the geometry in
     that of the joints.
 
@@ -166,7 +169,8 @@ def _float(shape: tuple[int, ...]) -> jax.ShapeDtypeStruct:
 
 
 def _on_host(function, likes, *joints):
-    return jax.pure_callback(function, likes, *jax.lax.stop_gradient(joints))
+    joints = jax.lax.stop_gradient(joints)
+    return jax.pure_callback(function, likes, *joints, vmap_method="sequential")
 
 
 def picture_heatmaps(network: Network, joints: jax.Array) -> jax.Array:

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from volhuman.data.loader import Source, make_loader
+from volhuman.data.loader import Source, make_loader, source_name
 from volhuman.evaluation.images import SSIM_STANDARD
 from volhuman.evaluation.pose_estimator import (
     bone_lengths,
@@ -103,9 +103,7 @@ def measure_pairs(
             kept.append({n: np.asarray(p)[:count] for n, p in pictures.items()})
     join = lambda parts: {n: np.concatenate([p[n] for p in parts]) for n in parts[0]}
     shown = {name: pictures[:num_pictures] for name, pictures in join(kept).items()}
-    info = getattr(pairs, "dataset_info", None)
-    name = f"{info.full_name} {pairs.split}" if info else type(pairs).__name__
-    return Measured(join(rows), np.array(people), name, shown)
+    return Measured(join(rows), np.array(people), source_name(pairs), shown)
 
 
 def _read(read, record: dict, generator: np.random.Generator) -> dict:

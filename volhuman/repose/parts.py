@@ -1,7 +1,8 @@
 """From joints to what the network reads: part masks, part maps and heat maps.
 
 Joints are `(J, 3)` in the view cube (x, y over the picture, z away, 0 at the pelvis).
-Everything here is differentiable in the joints.
+Everything here is differentiable in the joints but for the maps of "mirrored", which
+have the derivative 0, because that of the published fit is infinite.
 """
 
 import jax

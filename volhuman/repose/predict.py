@@ -135,7 +135,7 @@ def _read_target(config: ReposeConfig, estimate: EstimateBody | None) -> Target:
     if config.travel and target.path is None:
         raise InputError(
             f"{config.target}: does not tell where the pelvis is; --config.travel=True "
-            "needs a motion or joints in mm"
+            "needs a motion, or joints in mm with 'focal' and 'centre'"
         )
     if not figure_size(target.points).any():
         raise InputError(f"{config.target}: all joints are at one place; give others")

@@ -65,7 +65,8 @@ def place_target(source: Seen, target: Target, placement: Placement) -> np.ndarr
 
     Returns:
         `(T, 29, 3)`: x, y in pixels of the photograph and depth in pixels, 0 at the
-        pelvis. Equal to the source's own where the target shows its pose.
+        pelvis. Equal to the source's own where the target shows its pose, and left and
+        right bones are equally long.
 
     Raises:
         ValueError: If an option is unknown, or a path is missing.

@@ -113,7 +113,9 @@ def read_sources(
             f"--config.keypoints is {joints}, no folder, but there are several "
             "photographs; give a folder with the joints of each, named as it is"
         )
-    files = [_joint_file(joints, path, len(paths)) for path in paths]
+    names = output_names(paths)
+    files = [_joint_file(joints, p, name, len(paths)) for p, name in zip(paths, names)]
+    _check_separate(paths, files)
     return [_make_source(p, f, read_joints(f)) for p, f in zip(paths, files)]
 
 
@@ -130,15 +132,22 @@ def _make_source(path: Path, file: Path, seen: Seen) -> Source:
     return Source(photograph, file, seen, joints, crop)
 
 
-def _joint_file(given: Path, photograph: Path, count: int) -> Path:
-    """The joints of a photograph: the file given, or one in the folder given."""
+def _joint_file(given: Path, photograph: Path, result: str, count: int) -> Path:
+    """The joints of a photograph: the file given, or one in the folder given.
+
+    Args:
+        given: File or folder.
+        photograph: The photograph.
+        result: Name of its folder in the results of the registration.
+        count: Number of photographs.
+    """
     if not given.is_dir():
         return given
     stem = photograph.stem
     names = [
         f"{stem}.json",
         f"{stem}.npz",
-        f"{output_names([photograph])[0]}/body.json",
+        f"{result}/body.json",
     ]
     if count == 1:
         names.append(REGISTERED)
@@ -149,6 +158,18 @@ def _joint_file(given: Path, photograph: Path, count: int) -> Path:
             f"{', '.join(names)}"
         )
     return found[0]
+
+
+def _check_separate(photographs: list[Path], files: list[Path]) -> None:
+    """Refuses one file as the joints of two photographs, whose stems are equal."""
+    first: dict[Path, Path] = {}
+    for photograph, file in zip(photographs, files):
+        other = first.setdefault(file, photograph)
+        if other is not photograph:
+            raise InputError(
+                f"{file}: would be the joints of both {other.name} and "
+                f"{photograph.name}; give the photographs different names"
+            )
 
 
 def _check(seen: Seen, joints: np.ndarray, shape: tuple[int, int], file: Path) -> None:

@@ -29,6 +29,10 @@ from volhuman.repose.joint_files import EstimateBody, Seen, read_joints, seen_of
 REGISTERED = "body.json"
 _UPRIGHT = np.array([1.0, -1.0, -1.0])  # camera axes to y up, and back
 _MAX_ANGLE = 1000.0
+_KINDS = (
+    "a photograph, joints or a pose (.json, .npz), a motion (.bvh, or .npz of AMASS), "
+    "or a folder of joint files"
+)
 _POSE_KEYS = {"pose", "pose_axis_angle"}
 
 
@@ -87,6 +91,8 @@ def read_target(
             than the limit.
     """
     path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file or folder; give {_KINDS}")
     if (path / REGISTERED).is_file():
         path = path / REGISTERED
     if path.is_dir():
@@ -121,10 +127,7 @@ def _kind(path: Path) -> str:
         has_joints = isinstance(content, dict) and "joints" in content
         has_pose = isinstance(content, dict) and _POSE_KEYS & content.keys()
         return "pose" if has_pose and not has_joints else "joints"
-    raise InputError(
-        f"{path}: not a target; give joints or a pose (.json, .npz), a motion (.bvh, "
-        "or .npz of AMASS), or a folder of joint files"
-    )
+    raise InputError(f"{path}: not a target; give {_KINDS}")
 
 
 def _read_pose(path: Path) -> np.ndarray:
@@ -196,12 +199,13 @@ def _from_seen(seen: Seen, sampling: Sampling, path: Path) -> Target:
 
 
 def _from_folder(folder: Path, sampling: Sampling) -> Target:
-    found = [*folder.glob("*.json"), *folder.glob(f"*/{REGISTERED}")]
+    patterns = ("*.json", "*.npz", f"*/{REGISTERED}")
+    found = [file for pattern in patterns for file in folder.glob(pattern)]
     names = {str(file.relative_to(folder)): file for file in found}
     files = [names[n] for n in sorted(names, key=_natural) if not n.startswith(".")]
     if not files:
         raise InputError(
-            f"{folder}: holds no .json file; put one joint file a frame into it"
+            f"{folder}: holds no .json or .npz file; put one joint file a frame into it"
         )
     first, _, _ = _frames(len(files), sampling.fps, sampling, folder)
     frames = [

@@ -16,6 +16,7 @@ from volhuman.repose.weights import load_generator, save_generator
 from volhuman.training.config import TrainOptions
 from volhuman.training.export import read_weights_header
 from volhuman.training.loop import load_state, train
+from volhuman.training.manifest import file_digest
 from volhuman.training.parallel import connect, loader_options
 from volhuman.training.task import Task
 from volhuman.training.workdir import check_config
@@ -23,9 +24,9 @@ from volhuman.training.workdir import check_config
 WEIGHTS = "generator.safetensors"
 _EVALUATION_BATCHES = 8
 # What may differ when a run continues.
-_CHANGEABLE = ("mode", "data_dir", "vgg", "remat")
+_CHANGEABLE = ("mode", "data_dir", "remat")
 # What says where and how a training ran, and nothing about its weights.
-_PLACES = {"mode", "workdir", "data_dir", "vgg", "initial", "num_devices", "log_every"}
+_PLACES = {"mode", "workdir", "data_dir", "initial", "num_devices", "log_every"}
 _PLACES |= {"coordinator", "num_processes", "process_id"}
 
 
@@ -64,7 +65,7 @@ def train_network(config: ReposeConfig) -> None:
         validation=read_in_order(
             open_pairs(config, network, "validation"), network, config.batch_size
         ),
-        config=training_options(config),
+        config=_run_options(config),
         changeable=_CHANGEABLE,
     )
     if jax.process_index() == 0:
@@ -80,9 +81,9 @@ def export_network(config: ReposeConfig) -> str:
     Raises:
         InputError: If there is no checkpoint of this configuration.
     """
-    check_config(config.workdir, training_options(config), changeable=_CHANGEABLE)
-    step, state = load_state(_task(config), config.workdir)
-    options = training_options(config)
+    task, options = _task(config), _run_options(config)
+    check_config(config.workdir, options, changeable=_CHANGEABLE)
+    step, state = load_state(task, config.workdir)
     stored = {name: options[name] for name in options.keys() - _PLACES}
     if config.initial:
         stored["initial"] = read_weights_header(config.initial).sha256
@@ -96,6 +97,14 @@ def export_network(config: ReposeConfig) -> str:
     )
     print(f"{path}: step {step}, sha256 {digest}")
     return digest
+
+
+def _run_options(config: ReposeConfig) -> dict[str, Any]:
+    """The options that the run depends on; VGG19's file may move, but not change."""
+    options = training_options(config)
+    if config.vgg:
+        options["vgg"] = f"sha256 {file_digest(Path(config.vgg))}"
+    return options
 
 
 def _task(config: ReposeConfig) -> Task:

@@ -18,7 +18,6 @@ CHANGEABLE = frozenset(
         "image_every",
         "num_devices",
         "coordinator",
-        "num_processes",
         "process_id",
     )
 )

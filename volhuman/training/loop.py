@@ -66,8 +66,8 @@ def train(
 
     Raises:
         InputError: If an option is unusable, another run holds the folder, its
-            checkpoints belong to another model or configuration or are all damaged, or
-            the batches end early.
+            checkpoints belong to another model or configuration, are all damaged or
+            further than the last step, or the batches end early.
         Diverged: If a metric or the state is not finite.
         Terminated: If SIGTERM arrived; the state was saved.
     """
@@ -77,6 +77,7 @@ def train(
         if jax.process_index() == 0:
             stack.enter_context(hold_workdir(options.workdir))
         run = _Run(task, batches, options)
+        run.check_steps()
         if config is not None and jax.process_index() == 0:
             run.keep_config(config, changeable)
         run.restore()
@@ -118,6 +119,11 @@ def load_state(
             f"{workdir}: there is no checkpoint; give the workdir of a training"
         )
     return checkpoint.step, jax.device_put(from_arrays(checkpoint.arrays, abstract))
+
+
+def steps_made(workdir: str | Path) -> int:
+    """Returns the number of the newest checkpoint in the folder of a run, 0 if none."""
+    return max(Checkpoints(_folder(workdir)).steps(), default=0)
 
 
 @contextlib.contextmanager
@@ -191,6 +197,16 @@ class _Run:
         )
 
     # -- beginning
+
+    def check_steps(self) -> None:
+        """Refuses to end before the newest checkpoint, whose state is further on."""
+        made = steps_made(self._options.workdir)
+        if made > self._options.steps:
+            raise InputError(
+                f"{self._options.workdir}: the run in this folder has made {made} "
+                f"steps, more than the {self._options.steps} that are asked for; give "
+                f"steps={made} or more, or another workdir"
+            )
 
     def keep_config(
         self, config: Mapping[str, Any], changeable: Collection[str]

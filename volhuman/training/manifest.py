@@ -28,7 +28,7 @@ def write_manifest(folder: Path, content: dict[str, Any]) -> None:
         OSError: If it cannot be written.
     """
     files = {
-        str(path.relative_to(folder)): [path.stat().st_size, _sha256(path)]
+        str(path.relative_to(folder)): [path.stat().st_size, file_digest(path)]
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
@@ -58,11 +58,17 @@ def check_folder(folder: Path) -> dict[str, Any]:
             found = path.stat().st_size
             if found != size:
                 raise ValueError(f"{name} has {found} bytes, expected {size}")
-            if _sha256(path) != digest:
+            if file_digest(path) != digest:
                 raise ValueError(f"{name} has changed since it was written")
         except OSError as error:
             raise ValueError(f"{name}: {error.strerror or error}") from error
     return manifest["content"]
+
+
+def file_digest(path: Path) -> str:
+    """Returns the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -98,8 +104,3 @@ def _read(folder: Path) -> dict[str, Any]:
     if not intact:
         raise ValueError(f"{NAME} is damaged")
     return manifest
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
