@@ -17,6 +17,7 @@ from volhuman.repose.parts import (
 from volhuman.repose.published import heatmaps, least_squares_maps, stamped_masks
 
 SHAPE = (32, 32, 16)
+fit_maps = jax.jit(part_maps, static_argnames=("joint_set", "warp"))
 
 
 @pytest.fixture
@@ -72,14 +73,14 @@ def test_masks_resemble_the_published_ones(shared):
 
 @pytest.mark.parametrize("warp", ["3d", "2d"])
 def test_the_same_pose_moves_nothing(poses, warp):
-    maps = part_maps(poses[0], poses[0], warp=warp)
+    maps = fit_maps(poses[0], poses[0], warp=warp)
     np.testing.assert_allclose(maps, np.tile(np.eye(3, 4), (10, 1, 1)), atol=2e-3)
 
 
 @pytest.mark.parametrize("warp", ["3d", "2d"])
 def test_a_shift_of_the_person_is_undone(poses, warp):
     shift = np.array([0.2, -0.1, 0.0], np.float32)
-    maps = part_maps(poses[0], poses[0] + shift, warp=warp)
+    maps = fit_maps(poses[0], poses[0] + shift, warp=warp)
     target = poses[0][JOINT_INDEX["left_elbow"]] + shift
     for matrix in np.asarray(maps):
         np.testing.assert_allclose(
@@ -88,7 +89,7 @@ def test_a_shift_of_the_person_is_undone(poses, warp):
 
 
 def test_maps_take_target_joints_to_source_joints(poses):
-    maps = np.asarray(part_maps(poses[0], poses[1]))
+    maps = np.asarray(fit_maps(poses[0], poses[1]))
     for part, ends in (
         ("left_upper_arm", "shoulder elbow"),
         ("right_shin", "knee ankle"),
@@ -102,7 +103,7 @@ def test_maps_take_target_joints_to_source_joints(poses):
 
 
 def test_flat_maps_keep_depths_and_flat_masks_fill_them(poses):
-    maps = np.asarray(part_maps(poses[0], poses[1], warp="2d"))
+    maps = np.asarray(fit_maps(poses[0], poses[1], warp="2d"))
     np.testing.assert_array_equal(maps[:, 2], np.tile([0, 0, 1, 0], (10, 1)))
     masks = np.asarray(part_masks(poses[0], SHAPE, flat=True))
     assert (masks == masks[..., :1]).all()
@@ -131,8 +132,8 @@ def test_mirrored_maps_are_the_published_fit_and_mirror():
 def test_degenerate_poses_have_finite_maps_and_gradients(poses):
     point = jnp.zeros((24, 3))
     for warp in ("3d", "2d", "mirrored"):
-        total = lambda j, warp=warp: part_maps(poses[0], j, warp=warp).sum()
-        value, gradient = jax.value_and_grad(total)(point)
+        total = lambda j, warp=warp: fit_maps(poses[0], j, warp=warp).sum()
+        value, gradient = jax.jit(jax.value_and_grad(total))(point)
         assert np.isfinite(value) and np.isfinite(gradient).all()
 
 

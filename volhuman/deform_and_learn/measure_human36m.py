@@ -99,24 +99,18 @@ def measure_human36m(
         action.
     """
     predict = make_predict(network, variables) if variables is not None else rest_bodies
-    joints_of = jax.jit(jax.vmap(_joints_17))
     rows, people = [], []
     for start in tqdm(range(0, len(frames), _BATCH), unit="batch", disable=None):
         stop = min(start + _BATCH, len(frames))
         batch = [frames[n] for n in range(start, stop)]
-        pictures = np.zeros((_BATCH, *[network.image_size] * 2, 3), np.uint8)
-        for number, frame in enumerate(batch):
-            pictures[number] = _person(frame, network.image_size)
-        found = joints_of(predict(pictures))[: len(batch)]
-        truth = 1000 * np.stack([frame["joints"] for frame in batch])
-        rows.append(
-            {
-                name: pose_error(found, truth, protocol)
-                for name, protocol in _PROTOCOLS.items()
-            }
-        )
         people += [f"{frame['subject']} {_text(frame['action'])}" for frame in batch]
-    values = {n: np.concatenate([np.asarray(row[n]) for row in rows]) for n in rows[0]}
+        # Filled up, so that one program serves all batches.
+        batch += batch[-1:] * (_BATCH - len(batch))
+        pictures = np.stack([_person(frame, network.image_size) for frame in batch])
+        truth = 1000 * np.stack([frame["joints"] for frame in batch])
+        errors = _errors(predict(pictures), truth)
+        rows.append({n: np.asarray(e)[: stop - start] for n, e in errors.items()})
+    values = {n: np.concatenate([row[n] for row in rows]) for n in rows[0]}
     data = (
         f"Human3.6M, Protocol #1, {len(people)} frames of {len(set(people))} of "
         f"{_NUM_RECORDINGS} recordings"
@@ -158,7 +152,17 @@ def _person(frame, size):
     rgb = np.asarray(frame["image"], np.float32) / 255
     photograph = Photograph(Path(f"frame {frame['frame']}"), rgb, None, ())
     crop, _ = find_person(photograph, box=tuple(box))
-    return np.round(255 * crop_photograph(rgb, crop, size))
+    return np.round(255 * crop_photograph(rgb, crop, size)).astype(np.uint8)
+
+
+@jax.jit
+def _errors(outputs, truth):
+    """Errors `(B,)` of the regressor's numbers by protocol, in millimetres."""
+    found = jax.vmap(_joints_17)(outputs)
+    return {
+        name: pose_error(found, truth, protocol)
+        for name, protocol in _PROTOCOLS.items()
+    }
 
 
 def _joints_17(outputs):
