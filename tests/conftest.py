@@ -5,6 +5,8 @@ import pathlib
 
 # XLA:CPU before JAX 0.12 deadlocks with fewer threads than twice the devices.
 os.environ.setdefault("NPROC", "16")
+# Most of the time goes into compiling programs that run once; 0 tests what users run.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import jax
 import pytest

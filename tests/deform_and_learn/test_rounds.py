@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from volhuman.body.motion import read_motion
-from volhuman.deform_and_learn import body_run, rounds
+from volhuman.deform_and_learn import body_predict, body_run, rounds
 from volhuman.deform_and_learn.body_config import BodyConfig
 from volhuman.deform_and_learn.body_run import run_body
 from volhuman.deform_and_learn.regressor_weights import load_regressor
@@ -250,7 +250,8 @@ def test_a_film_keeps_time_where_a_frame_is_refused(trained, people, tmp_path, c
         _predict(trained, film, tmp_path / "new", hypotheses=3, **options)
 
 
-def test_a_mask_beside_key_points_is_filled(trained, photograph, tmp_path):
+def test_a_mask_beside_key_points_is_filled(trained, photograph, tmp_path, monkeypatch):
+    monkeypatch.setattr(body_predict, "_REFINEMENT_STEPS", 60)
     keypoints = tmp_path / "marks.json"
     marks = {"left_hip": [52, 50], "right_hip": [44, 50], "neck": [48, 24]}
     marks |= {"head_top": [48, 12], "left_ankle": [54, 86], "right_ankle": [42, 86]}
