@@ -3,6 +3,7 @@
 import dataclasses
 
 from volhuman.errors import InputError
+from volhuman.option_checks import check_ranges, check_words
 
 MODES = ("train", "describe", "evaluate", "predict")
 DEPTHS = ("gan", "none")
@@ -236,18 +237,8 @@ def check_config(config: BodyConfig) -> None:
     Raises:
         InputError: Naming the option, its value and what is expected.
     """
-    for option, allowed in _WORDS.items():
-        value = getattr(config, option)
-        if value not in allowed:
-            raise InputError(
-                f"--config.{option} is {value!r}, expected one of {', '.join(allowed)}"
-            )
-    for option, (least, most) in _RANGES.items():
-        value = getattr(config, option)
-        if not least <= value <= most:
-            raise InputError(
-                f"--config.{option} is {value}, expected {least} to {most}"
-            )
+    check_words(config, _WORDS)
+    check_ranges(config, _RANGES)
     if 0 < config.fps < _SLOWEST:
         raise InputError(
             f"--config.fps is {config.fps}, expected 0 or at least {_SLOWEST:g}"

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from volhuman.errors import InputError
+from volhuman.option_checks import check_ranges, check_words
 
 MODES = ("train", "describe", "evaluate")
 DIRECTIONS = ("anatomy", "published", "none")
@@ -84,21 +84,11 @@ def check_config(config: DepthGanConfig) -> None:
         "schedule": SCHEDULES,
         "layout": LAYOUTS,
     }
-    for option, allowed in words.items():
-        value = getattr(config, option)
-        if value not in allowed:
-            raise InputError(
-                f"--config.{option} is {value!r}, expected one of {', '.join(allowed)}"
-            )
+    check_words(config, words)
     ranges = {
         "width": (1, 16_384),
         "num_poses": (1, 10_000_000),
         "learning_rate": (1e-8, 1.0),
         "direction_weight": (0.0, 1e3),
     }
-    for option, (least, most) in ranges.items():
-        value = getattr(config, option)
-        if not least <= value <= most:
-            raise InputError(
-                f"--config.{option} is {value}, expected {least:g} to {most:g}"
-            )
+    check_ranges(config, ranges)

@@ -44,6 +44,7 @@ from volhuman.deform_and_learn.registration import (
 from volhuman.deform_and_learn.results import FILES, write_results
 from volhuman.errors import InputError
 from volhuman.geometry.camera import Crop, crop_around, view_from_pixel
+from volhuman.option_checks import check_ranges
 
 # Dense points are padded to a multiple, so that photographs share a compiled fit.
 _DENSE_MULTIPLE = 256
@@ -119,12 +120,7 @@ def check_config(config: RegisterConfig) -> None:
         "turntable_frames": (0, 3600),
         "turntable_size": (16, 4096),
     }
-    for option, (least, most) in ranges.items():
-        value = getattr(config, option)
-        if not least <= value <= most:
-            raise InputError(
-                f"--config.{option} is {value}, expected {least} to {most:g}"
-            )
+    check_ranges(config, ranges)
     if not 0 < config.learning_rate <= 1:
         raise InputError(
             f"--config.learning_rate is {config.learning_rate}, expected a number "

@@ -3,6 +3,7 @@
 import dataclasses
 
 from volhuman.errors import InputError
+from volhuman.option_checks import check_ranges
 
 WARPS = ("3d", "2d", "mirrored")
 POSES = ("3d", "2d")
@@ -303,18 +304,13 @@ _RANGES = {
 }
 
 
-def check_ranges(config: ReposeConfig) -> None:
+def check_numbers(config: ReposeConfig) -> None:
     """Refuses numbers that no training can use.
 
     Raises:
         InputError: Naming the option, its value and what is expected.
     """
-    for option, (least, most) in _RANGES.items():
-        value = getattr(config, option)
-        if not least <= value <= most:
-            raise InputError(
-                f"--config.{option} is {value}, expected {least} to {most}"
-            )
+    check_ranges(config, _RANGES)
 
 
 def training_options(config: ReposeConfig) -> dict[str, bool | int | float | str]:

@@ -15,6 +15,7 @@ from volhuman.body.skeleton import NUM_JOINTS
 from volhuman.data.images import output_names
 from volhuman.data.result_folders import check_replaceable, new_folder
 from volhuman.errors import InputError
+from volhuman.option_checks import check_ranges, check_words
 from volhuman.repose.config import ReposeConfig
 from volhuman.repose.crops import crop_joints
 from volhuman.repose.figure import POINT_NAMES, figure_size, select_joints
@@ -114,18 +115,8 @@ def check_config(config: ReposeConfig, *, can_estimate: bool = False) -> None:
         "max_frames": (1, 100_000),
         "smoothing": (0, 1000),
     }
-    for option, (least, most) in ranges.items():
-        value = getattr(config, option)
-        if not least <= value <= most:
-            raise InputError(
-                f"--config.{option} is {value}, expected {least} to {most:g}"
-            )
-    for option, allowed in (("facing", FACINGS), ("proportions", PROPORTIONS)):
-        value = getattr(config, option)
-        if value not in allowed:
-            raise InputError(
-                f"--config.{option} is {value!r}, expected one of {', '.join(allowed)}"
-            )
+    check_ranges(config, ranges)
+    check_words(config, {"facing": FACINGS, "proportions": PROPORTIONS})
 
 
 def _read_target(config: ReposeConfig, estimate: EstimateBody | None) -> Target:

@@ -1,7 +1,7 @@
 """The command that trains, measures, describes and uses the reposing network."""
 
 from volhuman.errors import InputError
-from volhuman.repose.config import ReposeConfig, check_ranges
+from volhuman.repose.config import ReposeConfig, check_numbers
 from volhuman.repose.describe import describe_networks
 from volhuman.repose.evaluate import evaluate_network
 from volhuman.repose.joint_files import EstimateBody
@@ -26,7 +26,7 @@ def run_repose(config: ReposeConfig, estimate: EstimateBody | None = None) -> in
             f"the configuration's mode is {config.mode!r}, expected one of "
             f"{', '.join(MODES)}"
         )
-    check_ranges(config)
+    check_numbers(config)
     if config.mode == "describe":
         print(describe_networks(config))
     elif config.mode == "export":
