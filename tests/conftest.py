@@ -5,7 +5,7 @@ import pathlib
 
 # XLA:CPU before JAX 0.12 deadlocks with fewer threads than twice the devices.
 os.environ.setdefault("NPROC", "16")
-# Most of the time goes into compiling programs that run once; 0 tests what users run.
+# Programs of networks take longer to compile than to run; 0 tests what users run.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import jax
@@ -16,6 +16,15 @@ REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_compilation_cache_dir", str(REPOSITORY / ".jax_cache"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.02)
+# Folders whose programs take longer to run.
+COMPUTING = {"body", "evaluation", "geometry"}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compile_as_the_folder_needs(request):
+    quick = os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1"
+    quick &= request.path.parent.name not in COMPUTING
+    jax.config.update("jax_disable_most_optimizations", quick)
 
 
 @pytest.fixture(scope="session")

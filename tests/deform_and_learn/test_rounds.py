@@ -250,6 +250,7 @@ def test_a_film_keeps_time_where_a_frame_is_refused(trained, people, tmp_path, c
         _predict(trained, film, tmp_path / "new", hypotheses=3, **options)
 
 
+@pytest.mark.slow
 def test_a_mask_beside_key_points_is_filled(trained, photograph, tmp_path, monkeypatch):
     monkeypatch.setattr(body_predict, "_REFINEMENT_STEPS", 60)
     keypoints = tmp_path / "marks.json"
