@@ -16,7 +16,14 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Rooms from the lowest to the highest; those of one row do not import each other
 # unless listed below.
 ROWS = (
-    ("errors", "checks", "safe_pickle", "safe_pickle_values", "configuration"),
+    (
+        "errors",
+        "checks",
+        "option_checks",
+        "safe_pickle",
+        "safe_pickle_values",
+        "configuration",
+    ),
     ("geometry",),
     ("body",),
     ("nn",),
