@@ -9,6 +9,7 @@ import pytest
 from tensorboardX.proto import event_pb2
 
 from volhuman.errors import InputError
+from volhuman.training import logs
 from volhuman.training.tables import CsvTable
 from volhuman.training.tensorboard import TensorBoard, picture_grid
 
@@ -32,6 +33,24 @@ def limited_files(size):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+# -- progress
+
+
+def test_the_speed_is_that_of_steps_however_late_their_rows_come(monkeypatch, capsys):
+    clock = iter([10.0, 11.0, 12.0, 13.0, 14.0])
+    monkeypatch.setattr(logs.time, "monotonic", lambda: next(clock))
+    progress = logs.Progress(0, 5)
+    for step in range(1, 6):
+        if step > 1:  # a row comes when the next step is under way
+            progress.show(step - 1, "training", {"loss": 1.0})
+        progress.advance(step)
+    progress.show(5, "training", {"loss": 1.0})  # and the last one at once
+    progress.close()
+    first, *others = [x for x in capsys.readouterr().err.splitlines() if "/5" in x]
+    assert "steps/s" not in first  # it compiles
+    assert [line.rpartition("(")[2] for line in others] == ["1 steps/s)"] * 4
 
 
 # -- tables

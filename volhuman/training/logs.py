@@ -4,6 +4,7 @@ A disk that is full does not end a training: each kind of file says so once, and
 could not be written is left out.
 """
 
+import collections
 import sys
 import time
 from collections.abc import Mapping
@@ -26,12 +27,15 @@ class Progress:
         )
         self._steps = steps
         self._last: tuple[int, float] | None = None
+        # When the last two steps were made: rows come one step late, or at once.
+        self._made: collections.deque[tuple[int, float]] = collections.deque(maxlen=2)
 
     def advance(self, step: int) -> None:
         """Says that a step is made; the first one, which compiles, is not timed."""
         self._bar.update()
+        self._made.append((step, time.monotonic()))
         if self._last is None:
-            self._last = step, time.monotonic()
+            self._last = self._made[-1]
 
     def show(self, step: int, kind: str, values: Mapping[str, float]) -> None:
         """Shows a row of metrics, and the steps a second since the last one."""
@@ -42,12 +46,11 @@ class Progress:
         if not self._bar.disable:
             self._bar.set_postfix_str(text)
             return
-        now = time.monotonic()
-        speed = ""
-        if self._last and step > self._last[0]:
-            rate = (step - self._last[0]) / max(now - self._last[1], 1e-9)
+        made, speed = dict(self._made).get(step), ""
+        if made is not None and step > self._last[0]:
+            rate = (step - self._last[0]) / max(made - self._last[1], 1e-9)
             speed = f" ({rate:.3g} steps/s)"
-        self._last = step, now
+            self._last = step, made
         print(f"step {step}/{self._steps}: {text}{speed}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
