@@ -179,7 +179,7 @@ def _numbers(value, shape, path, place) -> np.ndarray:
         array.ndim == len(shape)
         and all(want in (None, has) for want, has in zip(shape, array.shape))
     )
-    if len(array.shape) > 0 and len(array) == 0 and value is not None:
+    if value is not None and array.shape[:1] == (0,):
         raise InputError(
             f"{path}: {place} holds nobody; the estimator found no one in the picture"
         )

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from volhuman.checks import check_shape
-from volhuman.data.loader import Source, make_loader
+from volhuman.data.loader import Source
 from volhuman.deform_and_learn.depth_gan import (
     faces_camera,
     lift_depths,
     nose_in_front,
 )
-from volhuman.deform_and_learn.fitted_people import make_reader
+from volhuman.deform_and_learn.fitted_people import read_once
 from volhuman.deform_and_learn.poses_2d import joints_from_keypoints, normalize_poses
 from volhuman.evaluation.poses import MPJPE, PA_MPJPE, pose_error
 from volhuman.evaluation.protocol import Protocol, Score, summarize
@@ -70,16 +70,8 @@ def measure_on_pictures(
         As of `measure_depths`, one number a picture.
     """
     fields = ("true_keypoints", "joints")
-    read = make_reader(people[0]["image"].shape[0])
-    loader = make_loader(
-        people,
-        batch_size=_BATCH,
-        seed=0,
-        num_epochs=1,
-        shuffle=False,
-        transform=lambda r, g: {n: v for n, v in read(r, g).items() if n in fields},
-    )
-    batches = list(loader)
+    side = people[0]["image"].shape[0]
+    batches = list(read_once(people, side, fields, batch_size=_BATCH))
     keypoints, metric = (np.concatenate([b[name] for b in batches]) for name in fields)
     # One scale a picture brings view units to metres.
     reach = lambda x: np.linalg.norm(x - x[:, :1], axis=-1).sum(1)

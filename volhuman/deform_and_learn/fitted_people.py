@@ -4,7 +4,7 @@ Everything is in view units of the picture: x right, y down, z away from the cam
 at the pelvis.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from volhuman.body.keypoints import (
 )
 from volhuman.body.skeleton import NUM_JOINTS
 from volhuman.body.template import load_template
-from volhuman.data.loader import Source
+from volhuman.data.loader import Loader, Source, make_loader
 
 # What people mark in pictures; the joints of the spine cannot be seen.
 ANNOTATED = (*COCO17, "head_top")
@@ -66,6 +66,33 @@ def make_reader(size: int, *, keep: tuple[str, ...] = ()):
     """
     faces = np.asarray(load_template().faces)
     return lambda record, generator: _read(record, generator, faces, size, keep)
+
+
+def read_once(
+    people: Source, size: int, fields: Collection[str], *, batch_size: int
+) -> Loader:
+    """Reads all records once, in their order.
+
+    Args:
+        people: Records of registrations.
+        size: Side of the pictures that the network sees.
+        fields: Those of `FIELDS` that are wanted.
+        batch_size: Records a batch; the last one may be shorter.
+    """
+    read = make_reader(size)
+
+    def transform(record, generator):
+        example = read(record, generator)
+        return {name: example[name] for name in fields}
+
+    return make_loader(
+        people,
+        batch_size=batch_size,
+        seed=0,
+        num_epochs=1,
+        shuffle=False,
+        transform=transform,
+    )
 
 
 def _read(record, generator, faces, size, keep):

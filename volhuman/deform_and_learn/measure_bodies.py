@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from volhuman.data.loader import Source, make_loader, source_name
+from volhuman.data.loader import Source, source_name
 from volhuman.deform_and_learn.body_config import BodyNetwork
-from volhuman.deform_and_learn.fitted_people import make_reader
+from volhuman.deform_and_learn.fitted_people import read_once
 from volhuman.deform_and_learn.regressor import Regressor, rest_outputs
 from volhuman.deform_and_learn.regressor_task import joint_errors, seen_joints
 from volhuman.evaluation.protocol import Protocol, Score, summarize
@@ -60,17 +60,8 @@ def measure_people(
         people: Records of registrations.
     """
     predict = make_predict(network, variables) if variables is not None else rest_bodies
-    read = make_reader(network.image_size)
-    loader = make_loader(
-        people,
-        batch_size=_BATCH,
-        seed=0,
-        num_epochs=1,
-        shuffle=False,
-        transform=lambda r, g: {n: v for n, v in read(r, g).items() if n in _FIELDS},
-    )
     rows, names = [], []
-    for batch in loader:
+    for batch in read_once(people, network.image_size, _FIELDS, batch_size=_BATCH):
         count = len(batch["image"])
         missing = ((0, _BATCH - count), (0, 0), (0, 0), (0, 0))
         joints = _seen(predict(np.pad(batch["image"], missing)))[:count]

@@ -39,7 +39,7 @@ from volhuman.deform_and_learn.fit_people import (
     fit_people,
     read_fits,
 )
-from volhuman.deform_and_learn.fitted_people import FittedPeople, make_reader
+from volhuman.deform_and_learn.fitted_people import FittedPeople, make_reader, read_once
 from volhuman.deform_and_learn.keypoint_depths import complete_keypoints
 from volhuman.deform_and_learn.measure_bodies import make_predict, measure_people
 from volhuman.deform_and_learn.poses_2d import joints_from_keypoints, view_joints
@@ -183,15 +183,9 @@ def _train_lifter(config, place, people, earlier):
 def _poses_2d(config, people, earlier) -> np.ndarray:
     """2D poses `(N, 17, 2)` of the training pictures, and of their fitted bodies."""
     size = NETWORKS[config.network].image_size
-    loader = make_loader(
-        people,
-        batch_size=64,
-        seed=0,
-        num_epochs=1,
-        shuffle=False,
-        transform=_keypoints_only(size),
-    )
-    marked = [np.concatenate(x) for x in zip(*map(_marks, loader), strict=True)]
+    fields = ("keypoints", "keypoint_weights")
+    batches = list(read_once(people, size, fields, batch_size=64))
+    marked = [np.concatenate([batch[name] for batch in batches]) for name in fields]
     filled, complete = jax.vmap(complete_keypoints)(*marked)
     poses = np.asarray(joints_from_keypoints(filled))[np.asarray(complete)]
     if earlier is None:
@@ -200,20 +194,6 @@ def _poses_2d(config, people, earlier) -> np.ndarray:
     joints = np.asarray(jax.jit(jax.vmap(_body_joints))(fitted))
     seen = view_joints(np.random.default_rng(config.seed), joints, lean=False)
     return np.concatenate([poses, seen[..., :2]])
-
-
-def _keypoints_only(size):
-    read = make_reader(size)
-
-    def transform(record, generator):
-        example = read(record, generator)
-        return {name: example[name] for name in ("keypoints", "keypoint_weights")}
-
-    return transform
-
-
-def _marks(batch):
-    return batch["keypoints"], batch["keypoint_weights"]
 
 
 def _body_joints(outputs):
